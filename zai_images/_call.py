@@ -1,0 +1,200 @@
+"""One call for a picture, attempt by attempt, from a place to a verdict."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import attrs
+
+from zai_images import events
+from zai_images._errors import Billed, RateLimitedError, ZaiImagesError
+from zai_images._gate import Gate
+from zai_images._ledger import Ledger
+from zai_images._models import ImageRequest
+from zai_images._protocol import judge
+from zai_images._response import ImageResponse
+from zai_images._retry import CallRetry, Patience, RetryBudget, persist
+from zai_images._stats import Tally
+from zai_images._transport import Transport
+from zai_images._wire import encode
+
+_log = logging.getLogger("zai_images")
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """Hold a picture's answer with what it took to get it (seconds, US dollars)."""
+
+    request: ImageRequest
+    response: ImageResponse
+    queued: float
+    latency: float
+    attempts: int
+    cost: float | None
+
+
+@attrs.frozen(kw_only=True)
+class Tools:
+    """Hold what a session lends to each of its calls."""
+
+    transport: Transport
+    gate: Gate
+    budget: RetryBudget
+    tally: Tally
+    observer: events.Observer | None
+
+
+class Call:
+    """
+    Get one picture made.
+
+    For each attempt: a place, the ledgers' word, the POST, the ledgers again before
+    anything decodes the answer, the verdict, and the ledgers once more.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a call is made of, all by keyword
+        self,
+        request: ImageRequest,
+        *,
+        tools: Tools,
+        patience: Patience,
+        ledgers: Sequence[Ledger],
+        ceiling: asyncio.Semaphore | None,
+        price: float | None,
+    ) -> None:
+        self.request = request
+        self.attempts = 0
+        self._tools = tools
+        self._patience = patience
+        self._ledgers = ledgers
+        self._ceiling = ceiling
+        self._price = price
+        self._body = encode(request)
+        self._loop = asyncio.get_running_loop()
+        self._sent_at = 0.0
+        self._latency = 0.0
+        self._billed: Billed = "no"
+
+    async def run(self, retry: CallRetry) -> Answer:
+        """
+        Attempt until there is a picture or a final error.
+
+        Raises:
+            ZaiImagesError: Any of the tree but `DownloadError`.
+        """
+        self._tell(events.Queued)
+        try:
+            response = await persist(
+                self._attempt, retry, self._patience, self._on_retry
+            )
+        except ZaiImagesError as error:
+            if self._tools.observer is not None:
+                self._tell(events.Failed, error=error)
+            raise
+        return Answer(
+            request=self.request,
+            response=response,
+            queued=self._patience.waited,
+            latency=self._latency,
+            attempts=self.attempts,
+            cost=self._price,
+        )
+
+    def _tell(self, kind: type[events.Event], **fields: object) -> None:
+        if (observer := self._tools.observer) is not None:
+            event = kind(request=self.request, at=self._loop.time(), **fields)
+            events.notify(observer, event)
+
+    def _on_retry(self, error: BaseException, pause: float) -> None:
+        self._tools.tally.retries += 1
+        _log.info("Trying again in %.1f s: %s", pause, error)
+        self._tell(events.Retried, attempt=self.attempts, error=error, pause=pause)
+
+    async def _attempt(self) -> ImageResponse:
+        await self._patience.take(self._enter)
+        try:
+            return await self._account()
+        finally:
+            self._leave()
+
+    async def _enter(self) -> None:
+        """Take a place of this batch's own bound, then one at the service."""
+        if self._ceiling is None:
+            await self._tools.gate.enter()
+            return
+        await self._ceiling.acquire()
+        try:
+            await self._tools.gate.enter()
+        except BaseException:
+            self._ceiling.release()
+            raise
+
+    def _leave(self) -> None:
+        self._tools.gate.leave()
+        if self._ceiling is not None:
+            self._ceiling.release()
+
+    async def _account(self) -> ImageResponse:
+        """Make one attempt between the ledgers' first word and their last."""
+        self.attempts += 1
+        self._billed = "no"
+        begun: list[Ledger] = []
+        try:
+            for ledger in self._ledgers:
+                begun.append(ledger)
+                await ledger.before_send(self.request, self.attempts)
+            return await self._exchange()
+        except asyncio.CancelledError:
+            self._on_cancel()
+            raise
+        finally:
+            self._tools.tally.settled(self._billed, self._price)
+            for ledger in reversed(begun):
+                await ledger.settled(self.attempts, self._billed)
+
+    async def _exchange(self) -> ImageResponse:
+        self._sent_at = self._loop.time()
+        try:
+            raw = await self._tools.transport.post(self._body, on_write=self._on_write)
+        except ZaiImagesError as error:
+            self._on_error(error)
+            raise
+        self._billed = "maybe"
+        self._latency = self._loop.time() - self._sent_at
+        for ledger in self._ledgers:
+            await ledger.answered(raw)
+        try:
+            response = judge(raw, now=datetime.now(UTC))
+        except ZaiImagesError as error:
+            self._on_error(error)
+            raise
+        self._on_picture()
+        return response
+
+    def _on_write(self) -> None:
+        self._billed = "maybe"
+        self._sent_at = self._loop.time()
+        self._tell(events.Sent, attempt=self.attempts)
+
+    def _on_error(self, error: ZaiImagesError) -> None:
+        self._billed = error.billed
+        if isinstance(error, RateLimitedError):
+            self._tools.tally.refusals += 1
+            self._tell(events.Refused, attempt=self.attempts, error=error)
+
+    def _on_picture(self) -> None:
+        self._billed = "yes"
+        tools = self._tools
+        tools.budget.earn()
+        quality = str(self.request.quality)
+        tools.tally.took(self.request.model, quality, self._latency)
+        self._tell(events.Answered, attempt=self.attempts, latency=self._latency)
+
+    def _on_cancel(self) -> None:
+        if self._billed == "no":
+            return
+        _log.warning(
+            "A call was cancelled after its request was sent; it may be billed"
+        )
+        self._tell(events.Abandoned, billed=self._billed)

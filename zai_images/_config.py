@@ -1,0 +1,211 @@
+"""
+Everything that can be set, with every default written once.
+
+| setting | default | meaning |
+| --- | --- | --- |
+| `api_key` | `ZAI_API_KEY` | sent as a Bearer token to `base_url` and nowhere else |
+| `base_url` | `https://api.z.ai/api/paas/v4` | includes `/paas/v4` |
+| `max_in_flight` | 5 | pictures at the service at once, for each model |
+| `max_downloads` | 8 | pictures fetched at once |
+| `max_wait` | no bound | seconds a call may wait while nothing of it is in service |
+| `timeouts.connect` | 10 s | name look-up, TCP and TLS |
+| `timeouts.total` | 300 s | one attempt, from the first byte written |
+| `timeouts.download` | 120 s | one try to fetch a picture |
+| `retry.server_errors` | 1 | more tries after a 5xx with the service's own reply |
+| `retry.connect_errors` | 4 | more tries while no connection comes to be |
+| `retry.unknown_refusals` | 2 | more tries after a 429 with an unlisted code |
+| `retry.lost_answers` | 0 | more tries after a lost answer: each may be paid twice |
+| `retry.first_pause` | 0.5 s | doubled at each try, with jitter |
+| `retry.max_pause` | 8 s | where that doubling ends |
+| `retry.busy_pause` | 5 s | first pause when the model is overloaded (1305, 1312) |
+| `retry.max_busy_pause` | 120 s | where that ends; also the cap on a Retry-After |
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import attrs
+
+from zai_images._errors import ConfigurationError
+
+DEFAULT_BASE_URL = "https://api.z.ai/api/paas/v4"
+LIST_PRICE_HOST = "api.z.ai"
+
+
+def _not_negative(_: object, attribute: Any, value: float) -> None:  # noqa: ANN401 - the shape attrs gives validators
+    if not value >= 0:
+        raise ConfigurationError(f"{attribute.name} cannot be {value!r}; use 0 or more")
+
+
+def _above_zero(_: object, attribute: Any, value: float | None) -> None:  # noqa: ANN401 - same
+    if value is not None and not value > 0:
+        raise ConfigurationError(f"{attribute.name} cannot be {value!r}; use 1 or more")
+
+
+@attrs.frozen(kw_only=True)
+class RetryPolicy:
+    """
+    Say how often a call is tried again, and with what pauses (seconds).
+
+    A refusal for want of a place (1302, 1303, 1305, 1312) is free and has no count: it
+    is tried until `max_wait`.
+    """
+
+    server_errors: int = attrs.field(default=1, validator=_not_negative)
+    connect_errors: int = attrs.field(default=4, validator=_not_negative)
+    unknown_refusals: int = attrs.field(default=2, validator=_not_negative)
+    lost_answers: int = attrs.field(default=0, validator=_not_negative)
+    first_pause: float = attrs.field(default=0.5, validator=_not_negative)
+    max_pause: float = attrs.field(default=8.0, validator=_not_negative)
+    busy_pause: float = attrs.field(default=5.0, validator=_not_negative)
+    max_busy_pause: float = attrs.field(default=120.0, validator=_not_negative)
+
+
+@attrs.frozen(kw_only=True)
+class Timeouts:
+    """Say how long each phase may take, in seconds; see the table of the module."""
+
+    connect: float = attrs.field(default=10.0, validator=_above_zero)
+    total: float = attrs.field(default=300.0, validator=_above_zero)
+    download: float = attrs.field(default=120.0, validator=_above_zero)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name says that it is this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Secret(str):
+    """A text that shows itself only where it is written out on purpose."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def _key(value: str | None) -> Secret | None:
+    if value is None or not value.strip():
+        return None
+    key = value.strip()
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise ConfigurationError(
+            "the API key has a blank or a character that no HTTP header may hold; "
+            "copy it again from the Z.AI console"
+        )
+    return Secret(key)
+
+
+def _base_url(value: str | None) -> str:
+    url = (value or DEFAULT_BASE_URL).strip().rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigurationError(
+            f"base URL {_masked(url)!r} is not an http(s) address; "
+            f"Z.AI's is {DEFAULT_BASE_URL}"
+        )
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError(
+            "the base URL may hold a host and a path only, no user, query or fragment"
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ConfigurationError(
+            f"base URL {url!r} would send the key in the clear; use https "
+            "(http is for this machine's own addresses only)"
+        )
+    return url
+
+
+def _masked(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//***@", url)
+
+
+def _prices(value: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    return None if value is None else {k.lower(): v for k, v in value.items()}
+
+
+def _headers(_: object, __: object, value: Mapping[str, str]) -> None:
+    if any(name.lower() == "authorization" for name in value):
+        raise ConfigurationError(
+            "headers: Authorization is set from api_key; pass the key there"
+        )
+
+
+@attrs.frozen(kw_only=True)
+class SessionConfig:
+    """
+    Hold a session's settings; the defaults stand in the table of this module.
+
+    Attributes:
+        api_key: The key; masked wherever this is shown.
+        base_url: The API's root, `/paas/v4` included.
+        retry: How often and how soon a call is tried again.
+        timeouts: How long each phase may take.
+        max_in_flight: A ceiling on the pictures at the service, for each model.
+        adaptive: False keeps exactly `max_in_flight` places.
+        known_limits: Places a model is known to have, by model name.
+        max_downloads: How many pictures are fetched at once.
+        prices: US dollars a picture by model; None means Z.AI's list price on Z.AI's
+            own host and an unknown cost elsewhere.
+        headers: More headers for the API (never sent to the picture host).
+        proxy: An http proxy for the API and the pictures.
+        trust_env: Read the proxy for the API from the environment.
+        max_wait: Seconds a call may wait in all while nothing of it is in service.
+
+    Raises:
+        ConfigurationError: A setting makes no sense, and how to mend it.
+    """
+
+    api_key: Secret | None = attrs.field(default=None, converter=_key)
+    base_url: str = attrs.field(default=DEFAULT_BASE_URL, converter=_base_url)
+    retry: RetryPolicy = RetryPolicy()
+    timeouts: Timeouts = Timeouts()
+    max_in_flight: int | None = attrs.field(default=None, validator=_above_zero)
+    adaptive: bool = True
+    known_limits: Mapping[str, int] = attrs.field(factory=dict)
+    max_downloads: int = attrs.field(default=8, validator=_above_zero)
+    prices: Mapping[str, float] | None = attrs.field(default=None, converter=_prices)
+    headers: Mapping[str, str] = attrs.field(
+        factory=dict, repr=False, validator=_headers
+    )
+    proxy: str | None = attrs.field(
+        default=None, repr=lambda url: "None" if url is None else repr(_masked(url))
+    )
+    trust_env: bool = False
+    max_wait: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_not_negative)
+    )
+
+    @classmethod
+    def from_env(cls, **settings: Any) -> Self:  # noqa: ANN401 - the fields above
+        """
+        Read `ZAI_API_KEY` and `ZAI_BASE_URL`; `settings` override them where not None.
+
+        Raises:
+            ConfigurationError: A setting makes no sense, and how to mend it.
+        """
+        found = {
+            "api_key": os.environ.get("ZAI_API_KEY"),
+            "base_url": os.environ.get("ZAI_BASE_URL"),
+        }
+        given = {name: value for name, value in settings.items() if value is not None}
+        return cls(**(found | given))
+
+    @property
+    def host(self) -> str:
+        """The host the key is sent to."""
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether the API runs on this machine (a sandbox, a test)."""
+        return is_loopback(self.host)

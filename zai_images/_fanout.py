@@ -1,0 +1,334 @@
+"""
+The workers behind a batch: they pull, call, fetch and deliver.
+
+A worker pulls only while it has the turn, and passes the turn on when its item has a
+place: so at most one pulled item waits without one, and there is no task for an item
+that is still in the input. Idle workers wait for the turn; one more is started only
+when a place was found and nobody waits.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from zai_images._errors import (
+    Billed,
+    ZaiImagesError,
+)
+from zai_images._models import ImageRequest, as_request
+from zai_images._outcomes import Done, Failed, Outcome, Unfinished
+from zai_images._session import ImageSession
+from zai_images._wire import RawResponse
+
+if TYPE_CHECKING:
+    from zai_images._response import ImageResponse
+
+
+class Item:
+    """Follow one item of the input; it is also the ledger of its own call."""
+
+    def __init__(self, fanout: "Fanout", index: int, raw: object) -> None:
+        self._fanout = fanout
+        self.index = index
+        self.request: object = raw
+        self.response: ImageResponse | None = None
+        self.has_turn = True
+        self.in_service = False
+        self.resting = False
+        self.maybe_billed = False
+        self.attempts = 0
+        self.latency = 0.0
+        self._pulled_at = self._sent_at = fanout.loop.time()
+        self._served = 0.0
+
+    @property
+    def queued(self) -> float:
+        """Seconds since it was pulled in which it was not in service."""
+        return self._fanout.loop.time() - self._pulled_at - self._served
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing of it is at the service and nothing is known of it."""
+        return not self.in_service and self.response is None
+
+    async def before_send(self, request: ImageRequest, attempt: int) -> None:
+        """Note that a place was found; refuse it where its model has been stopped."""
+        self._fanout.check_model(request.model)
+        self._fanout.pass_turn(self)
+        self._fanout.rest(self, resting=False)
+        self.in_service = True
+        self.attempts = attempt
+        self._sent_at = self._fanout.loop.time()
+
+    async def answered(self, raw: RawResponse) -> None:
+        """Take no note: the session judges it."""
+
+    async def settled(self, attempt: int, billed: Billed) -> None:
+        """Note that the place is free again."""
+        del attempt
+        if not self.in_service:
+            return  # it was refused before it began
+        self.in_service = False
+        self.maybe_billed = billed != "no"
+        self.latency = self._fanout.loop.time() - self._sent_at
+        self._served += self.latency
+        self._fanout.rest(self, resting=billed == "no")
+
+
+class Fanout:
+    """Run a batch's workers in a task group that belongs to the run."""
+
+    def __init__(  # noqa: PLR0913 - the runner's settings, one by one
+        self,
+        session: ImageSession,
+        source: AsyncIterator[object],
+        group: asyncio.TaskGroup,
+        limit: int | None,
+        *,
+        download: bool,
+        ordered: bool,
+        collecting: bool,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.error: ZaiImagesError | None = None
+        self.crash: BaseException | None = None
+        self.stopping = False
+        self.exhausted = False
+        self.pulled = 0
+        self.unsent: list[Unfinished] = []
+        self.abandoned: list[Unfinished] = []
+        self._session = session
+        self._source = source
+        self._group = group
+        self._ceiling = asyncio.Semaphore(limit) if limit is not None else None
+        self._download = download
+        self._ordered = ordered
+        # A run that owes an outcome for every item must not lose one half pulled.
+        self._collecting = collecting
+        self._puller: asyncio.Task[None] | None = None
+        # How many finished outcomes may wait unread before sending pauses.
+        self._bound = 2 * session.config.max_downloads
+        self._turn = asyncio.Lock()
+        self._room = asyncio.Event()
+        self._news = asyncio.Event()
+        self._idle = 0
+        self._resting = 0
+        self._backlog = 0
+        self._workers: dict[asyncio.Task[None], Item | None] = {}
+        self._stopped_models: dict[str, ZaiImagesError] = {}
+        self._finished: deque[Outcome] = deque()
+        self._early: dict[int, Outcome] = {}
+        self._next_index = 0
+        self._hire()
+
+    # What the run asks of it.
+
+    async def next_outcome(self) -> Outcome | None:
+        """Wait for one more outcome; None when there will be none."""
+        while not self._finished:
+            if not self._workers:
+                self._flush()
+                if not self._finished:
+                    return None
+                break
+            self._news.clear()
+            await self._news.wait()
+        self._backlog -= 1
+        self._room.set()
+        return self._finished.popleft()
+
+    def stop(self, error: ZaiImagesError | None = None) -> None:
+        """Send nothing new; what is in service goes on and is delivered."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self.error = error
+        self._room.set()
+        self.loop.call_soon(self._cancel_waiting)
+
+    def _cancel_waiting(self) -> None:
+        """End the workers that have nothing at the service and nothing to deliver."""
+        for worker, item in self._workers.items():
+            pulls_on = self._collecting and worker is self._puller
+            if item.waits if item is not None else not pulls_on:
+                worker.cancel()
+
+    def cancel(self) -> None:
+        """Break everything off."""
+        self.stopping = True
+        for worker in self._workers:
+            worker.cancel()
+
+    def leftovers(self) -> list[Outcome]:
+        """Take the outcomes that nobody has read."""
+        self._flush()
+        unread = list(self._finished)
+        self._finished.clear()
+        return unread
+
+    # What an item asks of it.
+
+    def check_model(self, model: str) -> None:
+        """Refuse a model that the account has turned out not to have."""
+        if (error := self._stopped_models.get(model)) is not None:
+            raise error.with_traceback(None)  # or it would grow with each item
+
+    def pass_turn(self, item: Item) -> None:
+        """Let the next worker pull, and start one if nobody waits to."""
+        if not item.has_turn:
+            return
+        item.has_turn = False
+        self._turn.release()
+        if not self._idle and not self.exhausted and not self.stopping:
+            self._hire()
+
+    def rest(self, item: Item, *, resting: bool) -> None:
+        """Note whether an item waits to be sent again; nothing is pulled meanwhile."""
+        if item.resting is not resting:
+            item.resting = resting
+            self._resting += 1 if resting else -1
+            self._room.set()
+            if resting and self.stopping:
+                # If it is to be sent again it sleeps by then; if not, it is done.
+                self.loop.call_soon(self._cancel_waiting)
+
+    # What the workers do.
+
+    def _hire(self) -> None:
+        self._idle += 1
+        worker = self._group.create_task(self._work())
+        self._workers[worker] = None
+        worker.add_done_callback(self._gone)
+
+    def _gone(self, worker: asyncio.Task[None]) -> None:
+        del self._workers[worker]
+        self._news.set()
+
+    async def _work(self) -> None:
+        worker = asyncio.current_task()
+        assert worker is not None  # noqa: S101 - for the type checker
+        while (item := await self._pull()) is not None:
+            self._workers[worker] = item
+            try:
+                await self._carry_out(item)
+            finally:
+                self._workers[worker] = None
+                self.rest(item, resting=False)
+                self._idle += 1
+                self.pass_turn(item)
+
+    async def _pull(self) -> Item | None:
+        """Take the turn and pull; None at the end of the input or of the run."""
+        try:
+            await self._turn.acquire()
+        finally:
+            self._idle -= 1
+        item = None
+        try:
+            while not self.stopping and (self._backlog >= self._bound or self._resting):
+                self._room.clear()
+                await self._room.wait()
+            if not self.stopping and not self.exhausted:
+                self._puller = asyncio.current_task()
+                raw = await anext(self._source)
+                item = Item(self, self.pulled, raw)
+                self.pulled += 1
+        except StopAsyncIteration:
+            self.exhausted = True
+        except Exception as error:  # noqa: BLE001 - the caller's own iterator failed
+            self.exhausted = True
+            self._crashed(error)
+        finally:
+            self._puller = None
+            if item is None:
+                self._turn.release()
+        if item is not None and self.stopping:
+            self._set_aside(item)
+            self._turn.release()
+            return None
+        return item
+
+    async def _carry_out(self, item: Item) -> None:
+        try:
+            outcome: Outcome = await self._outcome(item)
+        except ZaiImagesError as error:
+            self._heed(error, item)
+            outcome = Failed(
+                index=item.index,
+                request=item.request,
+                error=error,
+                response=item.response,
+                queued=item.queued,
+                latency=item.latency,
+                attempts=item.attempts,
+            )
+        except asyncio.CancelledError:
+            self._set_aside(item)
+            raise
+        except Exception as error:  # noqa: BLE001 - not ours, so it ends the run
+            self._set_aside(item)
+            self._crashed(error)
+            return
+        self._deliver(outcome)
+
+    async def _outcome(self, item: Item) -> Done:
+        item.request = request = as_request(item.request)
+        self.check_model(request.model)
+        answer = await self._session._answer(  # noqa: SLF001 - the internal door for batches
+            request, ledger=item, ceiling=self._ceiling
+        )
+        item.response = answer.response
+        self._backlog += 1
+        try:
+            picture = (
+                await self._session._fetch(answer)  # noqa: SLF001 - same
+                if self._download
+                else None
+            )
+        finally:
+            self._backlog -= 1
+        return Done(
+            index=item.index,
+            request=request,
+            response=answer.response,
+            picture=picture,
+            queued=answer.queued,
+            latency=answer.latency,
+            attempts=answer.attempts,
+        )
+
+    def _heed(self, error: ZaiImagesError, item: Item) -> None:
+        """Stop what an error stops."""
+        if error.stops == "everything":
+            self.stop(error)
+        elif error.stops == "model" and isinstance(item.request, ImageRequest):
+            self._stopped_models[item.request.model] = error
+
+    def _crashed(self, error: BaseException) -> None:
+        if self.crash is None:
+            self.crash = error
+        self.stop()
+
+    def _set_aside(self, item: Item) -> None:
+        left = Unfinished(
+            index=item.index, request=item.request, response=item.response
+        )
+        gone = item.in_service or item.maybe_billed or item.response is not None
+        (self.abandoned if gone else self.unsent).append(left)
+
+    def _deliver(self, outcome: Outcome) -> None:
+        self._backlog += 1
+        if self._ordered:
+            self._early[outcome.index] = outcome
+            while (due := self._early.pop(self._next_index, None)) is not None:
+                self._finished.append(due)
+                self._next_index += 1
+        else:
+            self._finished.append(outcome)
+        self._news.set()
+
+    def _flush(self) -> None:
+        """Let go of outcomes that waited for an item that will never come."""
+        self._finished.extend(self._early[index] for index in sorted(self._early))
+        self._early.clear()

@@ -1,0 +1,62 @@
+"""A JSON object that cannot change: hashable, comparable, picklable."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+class FrozenJSON(Mapping[str, Any]):
+    """
+    Hold a JSON object as its canonical text, and hand out fresh copies of its values.
+
+    Undocumented fields travel in it, both ways: the frozen classes that carry one stay
+    hashable and safe to share, however deep the object is.
+
+    Raises:
+        TypeError: A key is not a string, or a value is not JSON.
+        ValueError: A number is NaN or infinite, which JSON cannot say.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, value: Mapping[str, Any] | None = None) -> None:
+        if isinstance(value, FrozenJSON):
+            self._text: str = value._text  # noqa: SLF001 - of this very class
+            return
+        plain = dict(value or {})
+        if not all(isinstance(key, str) for key in plain):
+            raise TypeError("the keys of a JSON object are strings")
+        self._text = json.dumps(
+            plain, sort_keys=True, ensure_ascii=False, allow_nan=False
+        )
+
+    def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - any JSON value
+        return json.loads(self._text)[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(json.loads(self._text))
+
+    def __len__(self) -> int:
+        return len(json.loads(self._text))
+
+    def __bool__(self) -> bool:
+        return self._text != "{}"
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, FrozenJSON):
+            return self._text == other._text
+        if isinstance(other, Mapping):
+            return dict(self) == dict(other)
+        return NotImplemented
+
+    def __repr__(self) -> str:
+        return repr(json.loads(self._text))
+
+    def __reduce__(self) -> tuple[type["FrozenJSON"], tuple[dict[str, Any]]]:
+        return (FrozenJSON, (json.loads(self._text),))
+
+
+NOTHING = FrozenJSON()

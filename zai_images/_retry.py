@@ -1,0 +1,252 @@
+"""
+What is tried again, how often and after what pause: the one place that knows tenacity.
+
+Nothing here can pay twice but where the policy says so: a refusal and a failed
+connection are free, a definite server error is sent once more from the session's
+budget, and everything that may be paid is final.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never
+
+from zai_images._codes import CODES, OVERLOADED
+from zai_images._config import RetryPolicy
+from zai_images._download import FetchError
+from zai_images._errors import (
+    AnswerLostError,
+    APIError,
+    BusyError,
+    ConnectError,
+    RateLimitedError,
+    ServerError,
+    ZaiImagesError,
+)
+
+T = TypeVar("T")
+
+FRESH_LINK = 30.0  # seconds in which a new link may answer 404
+_DOWNLOAD_TRIES = 8
+
+
+class RetryBudget:
+    """
+    Bound the server errors a session sends again, whatever the calls ask for.
+
+    Three at first, and one more for every fifty pictures: a service that is down is
+    not asked twice for everything, as any of it may be billed.
+    """
+
+    def __init__(self) -> None:
+        self._left = 3.0
+
+    def earn(self) -> None:
+        """Count a picture."""
+        self._left = min(self._left + 0.02, 10.0)
+
+    def spend(self) -> bool:
+        """Take one try, if there is one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Patience:
+    """
+    Count the seconds in which nothing of a call is at the service, up to `max_wait`.
+
+    Only waiting is bounded: no deadline ever cuts a paid request short.
+    """
+
+    def __init__(self, max_wait: float | None) -> None:
+        self.max_wait = max_wait
+        self.waited = 0.0
+        self.refusal: ZaiImagesError | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that may still be waited; None for no bound."""
+        return None if self.max_wait is None else max(0.0, self.max_wait - self.waited)
+
+    async def take(self, enter: Callable[[], Awaitable[None]]) -> None:
+        """
+        Wait for a place.
+
+        Raises:
+            BusyError: None came free in time.
+        """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            if self.max_wait is None:
+                await enter()
+            else:
+                async with asyncio.timeout(self.left):
+                    await enter()
+        except TimeoutError:
+            self.give_up()
+        finally:
+            self.waited += loop.time() - begun
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for `seconds`, or for what is left."""
+        if self.left is not None:
+            seconds = min(seconds, self.left)
+        self.waited += seconds
+        await asyncio.sleep(seconds)
+
+    def give_up(self) -> NoReturn:
+        """
+        End a call that waited in vain.
+
+        Raises:
+            BusyError: Caused by the last refusal, where there was one.
+            ConnectError: What it waited for was a connection.
+        """
+        if isinstance(self.refusal, ConnectError):
+            raise self.refusal
+        raise BusyError(
+            f"No place came free within {self.max_wait:g} s. Nothing was billed. Try "
+            "again later, or allow a longer max_wait.",
+            retry_after=getattr(self.refusal, "retry_after", None),
+        ) from self.refusal
+
+
+class CallRetry:
+    """Decide, for one call, about each failure in turn."""
+
+    def __init__(
+        self, policy: RetryPolicy, budget: RetryBudget, patience: Patience
+    ) -> None:
+        self._policy = policy
+        self._budget = budget
+        self._patience = patience
+        self._tries: dict[type, int] = {}
+
+    def again(self, error: BaseException) -> bool:
+        """Tell whether the request is sent once more after this."""
+        match error:
+            case RateLimitedError(code=code) if code in CODES:
+                return self._wait_for(error)
+            case RateLimitedError():
+                return self._count(error, self._policy.unknown_refusals)
+            case ConnectError(retryable=True):
+                return self._count(error, self._policy.connect_errors)
+            case ServerError():
+                return (
+                    self._count(error, self._policy.server_errors, free=False)
+                    and self._budget.spend()
+                )
+            case AnswerLostError():
+                return self._count(error, self._policy.lost_answers, free=False)
+        return False
+
+    def _count(self, error: ZaiImagesError, most: int, *, free: bool = True) -> bool:
+        tries = self._tries[type(error)] = self._tries.get(type(error), 0) + 1
+        return tries <= most and (not free or self._wait_for(error))
+
+    def _wait_for(self, error: ZaiImagesError) -> bool:
+        patience = self._patience
+        patience.refusal = error
+        asked = getattr(error, "retry_after", None) or 0.0
+        # Where the service named its time, waiting for less would be for nothing.
+        if patience.left is not None and (
+            patience.left == 0
+            or patience.left < min(asked, self._policy.max_busy_pause)
+        ):
+            patience.give_up()
+        return True
+
+    def pause(self, error: BaseException | None, attempt: int) -> float:
+        """Choose the seconds to wait, with jitter that only ever adds."""
+        policy = self._policy
+        if isinstance(error, APIError) and error.retry_after is not None:
+            seconds = min(error.retry_after, policy.max_busy_pause)
+        elif isinstance(error, APIError) and error.code in OVERLOADED:
+            seconds = min(policy.busy_pause * 2 ** (attempt - 1), policy.max_busy_pause)
+        else:
+            seconds = min(policy.first_pause * 2 ** (attempt - 1), policy.max_pause)
+        return seconds * random.uniform(1.0, 1.25)
+
+
+async def persist(
+    attempt: Callable[[], Awaitable[T]],
+    retry: CallRetry,
+    patience: Patience,
+    on_retry: Callable[[BaseException, float], None],
+) -> T:
+    """
+    Attempt until it succeeds or fails for good.
+
+    A first try that succeeds does not enter tenacity, whose machinery costs as much as
+    everything else here together.
+    """
+    try:
+        return await attempt()
+    except ZaiImagesError as error:
+        first: ZaiImagesError | None = error
+
+    async def once_more() -> T:
+        nonlocal first
+        if first is not None:
+            error, first = first, None
+            raise error
+        return await attempt()
+
+    def wait(state: RetryCallState) -> float:
+        return retry.pause(_failure(state), state.attempt_number)
+
+    def announce(state: RetryCallState) -> None:
+        if (error := _failure(state)) is not None:
+            on_retry(error, state.upcoming_sleep)
+
+    retrying = AsyncRetrying(
+        sleep=patience.sleep,
+        stop=stop_never,  # `again` counts, each kind of failure for itself
+        wait=wait,
+        retry=retry_if_exception(retry.again),
+        before_sleep=announce,
+        reraise=True,
+    )
+    return await retrying.wraps(once_more)()
+
+
+def _failure(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
+async def persist_download(fetch: Callable[[], Awaitable[T]]) -> T:
+    """
+    Fetch until it succeeds or fails for good; this is free, and is never a generation.
+
+    Raises:
+        FetchError: The last one.
+    """
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+
+    def again(error: BaseException) -> bool:
+        if not isinstance(error, FetchError) or error.lasting:
+            return False
+        return not error.fresh or loop.time() - begun < FRESH_LINK
+
+    def stop(state: RetryCallState) -> bool:
+        error = _failure(state)
+        fresh = isinstance(error, FetchError) and error.fresh
+        return state.attempt_number >= _DOWNLOAD_TRIES and not fresh
+
+    def wait(state: RetryCallState) -> float:
+        return min(2.0 ** (state.attempt_number - 1), 8.0) * random.uniform(1.0, 1.25)
+
+    retrying = AsyncRetrying(
+        sleep=asyncio.sleep,
+        stop=stop,
+        wait=wait,
+        retry=retry_if_exception(again),
+        reraise=True,
+    )
+    return await retrying.wraps(fetch)()

@@ -1,0 +1,153 @@
+"""
+JSON in and out: the one place that knows cattrs.
+
+Nothing is coerced: a null where a text belongs is a fault, never the word "None".
+"""
+
+import json
+import math
+import re
+from typing import Any
+
+import attrs
+from cattrs import Converter
+from cattrs.gen import make_dict_unstructure_fn, override
+
+from zai_images._frozen import NOTHING, FrozenJSON
+from zai_images._models import ImageRequest
+from zai_images._response import ContentFilter, ImageResponse, ImageURL
+
+
+@attrs.frozen(kw_only=True)
+class RawResponse:
+    """Hold an answer before anything has looked at it."""
+
+    status: int
+    body: bytes = attrs.field(repr=False)
+    retry_after: str | None = None
+    request_id: str | None = None
+
+
+def _strictly(kind: type) -> Any:  # noqa: ANN401 - a hook for cattrs
+    def check(value: object, _: object) -> object:
+        if type(value) is not kind:
+            raise ValueError(f"expected {kind.__name__}, got {type(value).__name__}")
+        return value
+
+    return check
+
+
+def _converter() -> Converter:
+    """Build a converter that changes nothing: cattrs alone makes null the word None."""
+    converter = Converter()
+    for kind in (str, int, float, bool):
+        converter.register_structure_hook(kind, _strictly(kind))
+    converter.register_unstructure_hook(
+        ImageRequest,
+        make_dict_unstructure_fn(
+            ImageRequest,
+            converter,
+            quality=override(unstruct_hook=_words),
+            size=override(unstruct_hook=_words),
+            id=override(omit=True),
+            extra=override(omit=True),
+        ),
+    )
+    return converter
+
+
+def _words(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+_CONVERTER = _converter()
+_UNSTRUCTURE_REQUEST = _CONVERTER.get_unstructure_hook(ImageRequest)
+
+
+def encode(request: ImageRequest) -> bytes:
+    """Write a request as the JSON body that goes out, documented fields first."""
+    fields: dict[str, Any] = _UNSTRUCTURE_REQUEST(request)
+    body = {name: value for name, value in fields.items() if value is not None}
+    if request.extra:
+        body |= request.extra
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None:
+    """
+    Take the picture out of an answer, or None where there is no usable one.
+
+    Only a link makes it usable. A fault in any other field is no reason to throw away
+    what was paid for: such a field counts as absent and stays in `extra` as it came.
+    """
+    images = _images(body.get("data"))
+    if not images or body.get("error") or body.get("success") is False:
+        return None
+    extra = dict(body)
+    del extra["data"]
+    created = _take(extra, "created", int)
+    found = extra.get("content_filter", extra.get("contentFilter"))
+    content_filter = read_content_filter(found)
+    if content_filter or found in (None, []):
+        extra.pop("content_filter", None)
+        extra.pop("contentFilter", None)
+    request_id = _take(extra, "request_id", str) or raw.request_id
+    return ImageResponse(
+        created=created,
+        images=images,
+        content_filter=content_filter,
+        request_id=request_id or text_or_none(body.get("id")),
+        extra=FrozenJSON(_finite(extra)) if extra else NOTHING,
+    )
+
+
+def _take(fields: dict[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401 - of that kind, or None
+    try:
+        value: Any = _CONVERTER.structure(fields[name], kind)
+    except (KeyError, ValueError):
+        return None
+    del fields[name]
+    return value
+
+
+def _images(data: object) -> tuple[ImageURL, ...]:
+    if not isinstance(data, list):
+        return ()
+    return tuple(
+        ImageURL(
+            url=item["url"],
+            extra=FrozenJSON(_finite({k: v for k, v in item.items() if k != "url"})),
+        )
+        for item in data
+        if isinstance(item, dict) and text_or_none(item.get("url"))
+    )
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Make text of the numbers that Python reads and JSON cannot say (NaN, 1e999)."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def read_content_filter(value: object) -> tuple[ContentFilter, ...]:
+    items = value if isinstance(value, list) else []
+    return tuple(
+        ContentFilter(role=item["role"], level=_level(item.get("level")))
+        for item in items
+        if isinstance(item, dict) and isinstance(item.get("role"), str)
+    )
+
+
+def _level(value: object) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"\d{1,3}", value, re.ASCII):
+        return int(value)
+    return value if type(value) is int else None
