@@ -62,12 +62,14 @@ def check_link(url: str, *, loopback: bool, proxied: bool) -> None:
         _ = parts.port
     except ValueError:
         raise AddressRefusedError("it is not a URL") from None
+    if parts.scheme not in ("http", "https"):
+        raise AddressRefusedError(f"it is {parts.scheme or 'nothing'}, not https")
     if not host or parts.username is not None or parts.password is not None:
         raise AddressRefusedError("it has no plain host")
-    if loopback and is_loopback(host) and parts.scheme in ("http", "https"):
+    if loopback and is_loopback(host):
         return
     if parts.scheme != "https":
-        raise AddressRefusedError(f"it is {parts.scheme or 'nothing'}, not https")
+        raise AddressRefusedError("it is http, not https")
     if proxied or ":" in host:
         literal = _literal(host)
         if is_loopback(host) or (literal is not None and not is_public(literal)):

@@ -30,6 +30,11 @@ class FrozenJSON(Mapping[str, Any]):
             plain, sort_keys=True, ensure_ascii=False, allow_nan=False
         )
 
+    @property
+    def text(self) -> str:
+        """The object as JSON, its keys in order."""
+        return self._text
+
     def __getitem__(self, key: str) -> Any:  # noqa: ANN401 - any JSON value
         return json.loads(self._text)[key]
 

@@ -83,7 +83,7 @@ def _extra(value: Any) -> FrozenJSON:  # noqa: ANN401 - whatever a caller passed
             )
     try:
         frozen = FrozenJSON(value)
-        str(frozen).encode()
+        frozen.text.encode()
     except (TypeError, ValueError) as error:
         raise InvalidRequestError(
             f"extra: cannot be sent as JSON ({error})", field="extra"

@@ -1,0 +1,48 @@
+"""Fixtures of every ring, and the cure for aioresponses on aiohttp 3.14."""
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.streams import StreamReader
+
+
+@pytest.fixture(autouse=True)
+def _aioresponses_compat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Let aioresponses make responses of aiohttp 3.14, whose constructor has grown.
+
+    The second part lifts a read limit that its reader, which has no transport to
+    pause, would trip over at 128 KiB.
+    """
+    if "stream_writer" not in inspect.signature(aiohttp.ClientResponse).parameters:
+        return
+
+    class Compat(aiohttp.ClientResponse):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            kwargs.setdefault("stream_writer", SimpleNamespace(output_size=0))
+            super().__init__(*args, **kwargs)
+
+    def reader(loop: asyncio.AbstractEventLoop | None = None) -> StreamReader:
+        return StreamReader(ResponseHandler(loop=loop), limit=2**40, loop=loop)
+
+    monkeypatch.setattr("aioresponses.core.ClientResponse", Compat)
+    monkeypatch.setattr("aioresponses.core.stream_reader_factory", reader)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep a developer's own key, base URL and proxy out of the tests."""
+    for name in ("ZAI_API_KEY", "ZAI_BASE_URL", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return
+
+
+@pytest.fixture
+def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every pause exactly what it is meant to be at least."""
+    monkeypatch.setattr("zai_images._retry.random.uniform", lambda low, _: low)

@@ -1,0 +1,311 @@
+"""Each row of the service's code table, end to end against a strange server."""
+
+import pickle
+
+import pytest
+from support.strange import GOOD, answering, refusal
+
+import zai_images
+from zai_images import (
+    AccountError,
+    AnswerLostError,
+    APIError,
+    AuthenticationError,
+    BusyError,
+    ContentFilter,
+    ContentRefusedError,
+    ImageSession,
+    QuotaError,
+    RateLimitedError,
+    RequestRejectedError,
+    ResponseError,
+    RetryPolicy,
+    ServerError,
+    SessionConfig,
+)
+
+pytestmark = pytest.mark.looptime
+
+
+def session(server, **settings):
+    return ImageSession(
+        SessionConfig(api_key="sk-test", base_url=server.base_url, **settings)
+    )
+
+
+FINAL = [
+    *[(AuthenticationError, 401, code) for code in range(1000, 1006)],
+    (AuthenticationError, 401, None),
+    (AuthenticationError, 401, "401"),
+    *[(AccountError, 429, code) for code in (1110, 1111, 1112, 1113, 1121)],
+    (AccountError, 403, 1220),
+    (AccountError, 403, None),
+    *[(AccountError, 429, code) for code in (1309, 1311, 1313, 1314, 1315)],
+    *[(QuotaError, 429, code) for code in (1304, 1308, 1310)],
+    *[(QuotaError, 429, code) for code in range(1316, 1322)],
+    (ContentRefusedError, 400, 1300),
+    (ContentRefusedError, 400, 1301),
+    *[(RequestRejectedError, 400, code) for code in range(1210, 1216)],
+    *[(RequestRejectedError, 400, code) for code in (1221, 1222, 1231, 1261)],
+    (RequestRejectedError, 400, 9999),
+    (RequestRejectedError, 400, None),
+    (RequestRejectedError, 404, None),
+    (RequestRejectedError, 434, 4340),
+    (RequestRejectedError, 435, None),
+]
+STOP = (AuthenticationError, AccountError, QuotaError)
+
+
+# Codes have been seen under HTTP 200; an unlisted one is a ResponseError there.
+UNDER_200 = [
+    (error, 200, code) for error, _, code in FINAL if code not in (None, 9999, 4340)
+]
+
+
+@pytest.mark.parametrize(("error", "status", "code"), FINAL + UNDER_200)
+async def test_a_final_code_costs_one_post_and_nothing_else(error, status, code):
+    body = refusal(None if code is None else str(code))
+    async with answering((status, body)) as server, session(server) as one:
+        with pytest.raises(APIError) as caught:
+            await one.generate("a fox")
+
+        assert server.posts == 1
+        assert one.stats().maybe_billed == 0
+
+    assert type(caught.value) is error
+    assert caught.value.billed == "no"
+    assert not caught.value.retryable
+    assert caught.value.status == status
+    assert caught.value.code == (None if code is None else str(code))
+    assert "Nothing was billed" in str(caught.value)
+    stops = "nothing" if error not in STOP else "model" if code == 1311 else "everything"
+    assert caught.value.stops == stops
+
+
+@pytest.mark.parametrize("code", ["1302", "1303", "1305", "1312"])
+@pytest.mark.parametrize("status", [429, 200, 503])
+async def test_a_refusal_is_free_and_tried_again_until_it_succeeds(code, status):
+    refused = (status, refusal(code))
+    async with answering(refused, refused, GOOD) as server, session(server) as one:
+        await one.generate("a fox")
+
+        assert server.posts == 3
+        stats = one.stats()
+
+    assert (stats.refusals, stats.billed, stats.maybe_billed) == (2, 1, 0)
+
+
+async def test_a_refusal_has_no_count_of_its_own():
+    async with answering(*[(429, refusal("1302"))] * 30, GOOD) as server:
+        async with session(server) as one:
+            await one.generate("a fox")
+
+        assert server.posts == 31
+
+
+async def test_an_overloaded_model_is_left_alone_for_longer_than_a_full_one(
+    looptime, no_jitter
+):
+    """1305 means minutes: 5, 10, 20 seconds, against 0.5, 1, 2."""
+    async with answering(*[(429, refusal("1305"))] * 3, GOOD) as server:
+        async with session(server) as one:
+            await one.generate("a fox")
+
+    assert 35 <= looptime < 36
+
+
+async def test_max_wait_bounds_the_waiting_and_names_the_last_refusal(looptime):
+    async with answering((429, refusal("1302"))) as server, session(server) as one:
+        with pytest.raises(BusyError) as caught:
+            await one.generate("a fox", max_wait=10)
+
+    assert isinstance(caught.value.__cause__, RateLimitedError)
+    assert caught.value.__cause__.code == "1302"
+    assert 10 <= looptime < 11
+
+
+async def test_a_retry_after_beyond_max_wait_is_not_waited_for(looptime):
+    refused = (429, refusal("1302"), {"Retry-After": "60"})
+    async with answering(refused) as server, session(server) as one:
+        with pytest.raises(BusyError) as caught:
+            await one.generate("a fox", max_wait=20)
+
+        assert server.posts == 1
+
+    assert caught.value.retry_after == 60
+    assert looptime < 1
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7), ("0", 0), ("100000", 120), ("soon", 0.5), ("-5", 0.5)],
+)
+async def test_retry_after_is_obeyed_up_to_a_cap(looptime, no_jitter, header, seconds):
+    refused = (429, refusal("1302"), {"Retry-After": header})
+    async with answering(refused, GOOD) as server, session(server) as one:
+        await one.generate("a fox")
+
+    assert seconds <= looptime < seconds + 0.4
+
+
+@pytest.mark.parametrize("code", ["7777", None])
+async def test_an_unknown_refusal_gets_three_tries(code):
+    async with answering((429, refusal(code))) as server, session(server) as one:
+        with pytest.raises(RateLimitedError) as caught:
+            await one.generate("a fox")
+
+        assert server.posts == 3
+
+    assert caught.value.code == code
+
+
+SERVER_CODES = ["1100", "1120", "1200", "1230", "1234"]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(status, code) for code in SERVER_CODES for status in (500, 200, 400)]
+    + [(500, "500"), (502, "8888"), (500, 500)],
+)
+async def test_a_server_error_is_sent_twice_at_most_and_may_be_billed(status, code):
+    async with answering((status, refusal(code))) as server, session(server) as one:
+        with pytest.raises(ServerError) as caught:
+            await one.generate("a fox")
+
+        assert server.posts == 2
+        assert one.stats().maybe_billed == 2
+
+    assert caught.value.billed == "maybe"
+    assert "may have been billed" in str(caught.value)
+
+
+async def test_the_second_try_after_a_server_error_can_succeed():
+    failed = (500, refusal("1234"))
+    async with answering(failed, GOOD) as server, session(server) as one:
+        await one.generate("a fox")
+
+        assert server.posts == 2
+
+
+async def test_sending_again_after_a_server_error_can_be_turned_off():
+    careful = RetryPolicy(server_errors=0)
+    async with answering((500, refusal("1234"))) as server:
+        async with session(server, retry=careful) as one:
+            with pytest.raises(ServerError):
+                await one.generate("a fox")
+
+        assert server.posts == 1
+
+
+async def test_a_service_that_is_down_is_not_asked_twice_for_everything():
+    """The session's budget: three second tries, then one for each fifty pictures."""
+    async with answering((500, refusal("1234"))) as server, session(server) as one:
+        for _ in range(10):
+            with pytest.raises(ServerError):
+                await one.generate("a fox")
+
+        assert server.posts == 10 + 3
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+@pytest.mark.parametrize("body", [b"<html>Bad Gateway</html>", b"", b"{}", b"[1]"])
+async def test_a_5xx_without_the_services_own_reply_is_a_lost_answer(status, body):
+    async with answering((status, body)) as server, session(server) as one:
+        with pytest.raises(AnswerLostError) as caught:
+            await one.generate("a fox")
+
+        assert server.posts == 1
+
+    assert caught.value.billed == "maybe"
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"<html>hello</html>", AnswerLostError),
+        (b"", AnswerLostError),
+        (b'{"created": 1, "data": [{"url"', AnswerLostError),
+        (b"\xff\xfe\x00", AnswerLostError),
+        ({"created": 1, "data": []}, ResponseError),
+        ({"created": 1, "data": [{"url": None}]}, ResponseError),
+        ({"created": 1, "data": [{"url": ""}]}, ResponseError),
+        ({"created": 1, "data": [{"url": 7}]}, ResponseError),
+        ({"created": 1, "data": [None]}, ResponseError),
+        ({"created": 1, "data": None}, ResponseError),
+        ({"created": 1, "data": {"url": "https://x.example/a"}}, ResponseError),
+        ({"created": 1}, ResponseError),
+        ({}, ResponseError),
+        ([], ResponseError),
+        ("https://x.example/a", ResponseError),
+        ({"code": 500, "msg": "404 NOT_FOUND", "success": False}, ResponseError),
+        ({"error": {"code": "9999", "message": "?"}}, ResponseError),
+        ({"success": False, "data": [{"url": "https://x.example/a"}]}, ResponseError),
+    ],
+)
+async def test_a_200_without_a_usable_picture_is_an_error_and_never_sent_again(
+    body, error
+):
+    async with answering((200, body)) as server, session(server) as one:
+        with pytest.raises(error) as caught:
+            await one.generate("a fox")
+
+        assert server.posts == 1
+        assert one.stats().maybe_billed == 1
+
+    assert caught.value.billed == "maybe"
+
+
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        {"error": {"code": "1113", "message": "no balance"}},
+        {"error": {"code": 1113, "message": "no balance"}, "request_id": "r-1"},
+        {"code": "1113", "message": "no balance"},
+        {"code": 1113, "msg": "no balance", "success": False},
+        {"error": {"code": "1113", "message": None}},
+        {"error": {"code": " 1113 "}},
+    ],
+)
+@pytest.mark.parametrize("status", [429, 200, 500])
+async def test_the_code_decides_in_every_envelope_and_under_every_status(
+    envelope, status
+):
+    async with answering((status, envelope)) as server, session(server) as one:
+        with pytest.raises(AccountError) as caught:
+            await one.generate("a fox")
+
+        assert server.posts == 1
+
+    assert caught.value.code == "1113"
+    assert caught.value.request_id == envelope.get("request_id")
+    assert "Top up" in str(caught.value)
+
+
+async def test_a_refused_prompt_says_what_the_content_check_found():
+    body = refusal("1301") | {"contentFilter": [{"role": "user", "level": "2"}]}
+    async with answering((400, body)) as server, session(server) as one:
+        with pytest.raises(ContentRefusedError) as caught:
+            await one.generate("a fox")
+
+    assert caught.value.content_filter == (ContentFilter(role="user", level=2),)
+
+
+async def test_a_used_up_allowance_says_when_it_is_renewed():
+    body = refusal("1308", "cap reached, resets at 2026-08-25 07:41:44")
+    async with answering((429, body)) as server, session(server) as one:
+        with pytest.raises(QuotaError) as caught:
+            await one.generate("a fox")
+
+    assert caught.value.resets_at.isoformat() == "2026-08-25T07:41:44+08:00"
+
+
+async def test_errors_of_the_service_survive_pickling():
+    body = refusal("1301") | {"contentFilter": [{"role": "user", "level": 2}]}
+    async with answering((400, body)) as server, session(server) as one:
+        with pytest.raises(ContentRefusedError) as caught:
+            await one.generate("a fox")
+
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert vars(copy) == vars(caught.value)
+    assert str(copy) == str(caught.value)
+    assert type(copy) is zai_images.ContentRefusedError

@@ -1,0 +1,175 @@
+"""
+The rules of the API page, read from the page and from nothing of the client's.
+
+Where the page is silent the sandbox is strict: a client that passes here has sent
+nothing the page does not promise to take.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+
+MODEL: Final = "cogview-4-250304"
+QUALITIES: Final = ("hd", "standard")
+DEFAULT_QUALITY: Final = "standard"
+DEFAULT_SIZE: Final = "1024x1024"
+
+_SIDES = range(512, 2048 + 1, 16)
+_MOST_PIXELS = 2**21
+_USER_ID_LENGTHS = range(6, 128 + 1)
+# The recommended sizes keep the custom rule too, so one rule covers both.
+_SIZE = re.compile(r"([1-9][0-9]{2,3})x([1-9][0-9]{2,3})")
+_PREFIX = "Bearer "
+
+
+class RefusalError(Exception):
+    """A request that the page does not allow, with the business code that says so."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """A request that keeps every rule, with the page's defaults filled in."""
+
+    prompt: str
+    model: str
+    quality: str
+    width: int
+    height: int
+    user_id: str | None
+    body: Mapping[str, Any]
+
+    @property
+    def size(self) -> str:
+        """The size as the page writes it."""
+        return f"{self.width}x{self.height}"
+
+
+def check_key(authorization: str | None, api_key: str) -> None:
+    """Refuse a request without the key in the page's form, `Bearer <your api key>`."""
+    header = (authorization or "").strip()
+    if not header or header == _PREFIX.strip():
+        raise RefusalError("1001", "No Authorization header: send Bearer <key>.")
+    if not header.startswith(_PREFIX) or header[len(_PREFIX) :].strip() != api_key:
+        raise RefusalError("1000", "Authentication failed: the key is not valid.")
+
+
+def read_order(content_type: str, raw: bytes | None) -> Order:
+    """Turn the body into an order, or refuse it; None is one too large to read."""
+    if raw is None:
+        raise RefusalError("1261", "prompt: the body is larger than 1 MiB.")
+    body = _read_object(content_type, raw)
+    model = _required(body, "model")
+    if model.lower() != MODEL:  # the page's own example writes cogView-4-250304
+        raise RefusalError("1211", f"model: unknown model {model!r}.")
+    prompt = _required(body, "prompt")
+    if not prompt.strip():
+        raise RefusalError("1214", "prompt: must not be blank.")
+    quality = _optional(body, "quality") or DEFAULT_QUALITY
+    width, height = _sides(_optional(body, "size") or DEFAULT_SIZE)
+    return Order(
+        prompt=prompt,
+        model=MODEL,
+        quality=quality,
+        width=width,
+        height=height,
+        user_id=_optional(body, "user_id"),
+        body=body,
+    )
+
+
+def _read_object(content_type: str, raw: bytes) -> dict[str, Any]:
+    if content_type.lower() != "application/json":
+        raise RefusalError("1210", "Content-Type: must be application/json.")
+    try:
+        body = json.loads(
+            raw.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
+    except (ValueError, RecursionError) as error:
+        raise RefusalError("1210", f"The body is not valid JSON: {error}.") from None
+    if not isinstance(body, dict):
+        raise RefusalError("1210", "The body must be a JSON object.")
+    return body
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field is given twice")
+    return fields
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number is out of range")
+    return number
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _required(body: Mapping[str, Any], name: str) -> str:
+    if name not in body:
+        raise RefusalError("1213", f"{name}: this field is required.")
+    return _text(name, body[name])
+
+
+def _optional(body: Mapping[str, Any], name: str) -> str | None:
+    if name not in body:
+        return None
+    value = _text(name, body[name])
+    _CHECKS[name](value)
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise RefusalError("1214", f"{name}: must be a string.")
+    # JSON can escape half of a surrogate pair, which is no character at all.
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise RefusalError("1214", f"{name}: holds a lone surrogate.")
+    return value
+
+
+def _check_quality(value: str) -> None:
+    if value not in QUALITIES:
+        raise RefusalError("1214", "quality: must be hd or standard.")
+
+
+def _check_user_id(value: str) -> None:
+    if len(value) not in _USER_ID_LENGTHS:
+        raise RefusalError("1214", "user_id: must have 6 to 128 characters.")
+
+
+def _sides(value: str) -> tuple[int, int]:
+    match = _SIZE.fullmatch(value)
+    if match is None:
+        raise RefusalError("1214", "size: must be written as 1024x1024.")
+    width, height = int(match[1]), int(match[2])
+    if width not in _SIDES or height not in _SIDES:
+        raise RefusalError(
+            "1214", "size: both sides must be 512 to 2048 and divisible by 16."
+        )
+    if width * height > _MOST_PIXELS:
+        raise RefusalError("1214", "size: at most 2^21 pixels.")
+    return width, height
+
+
+_CHECKS: Mapping[str, Callable[[str], object]] = {
+    "quality": _check_quality,
+    "size": _sides,
+    "user_id": _check_user_id,
+}
