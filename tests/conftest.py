@@ -11,6 +11,16 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 
 
+def pytest_configure() -> None:
+    """
+    Say that there is no loop before there is one.
+
+    Else looptime, asking for the loop of a plain test, has asyncio make one that nobody
+    closes.
+    """
+    asyncio.set_event_loop(None)
+
+
 @pytest.fixture(autouse=True)
 def _aioresponses_compat(monkeypatch: pytest.MonkeyPatch) -> None:
     """

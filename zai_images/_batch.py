@@ -220,7 +220,7 @@ class BatchRun:
             "Not sent: the batch was stopped by stop(). Nothing was billed."
         )
         for left in self.unsent:
-            self._fail(left.index, left.request, error)
+            self._fail(left.index, left.request, error, left.attempts)
         index = fanout.pulled
         async for raw in self._source:
             self._fail(index, raw, error)
@@ -228,12 +228,14 @@ class BatchRun:
             if index % 1000 == 0:
                 await asyncio.sleep(0)  # the rest of the loop lives too
 
-    def _fail(self, index: int, raw: object, error: ZaiImagesError) -> None:
+    def _fail(
+        self, index: int, raw: object, error: ZaiImagesError, attempts: int = 0
+    ) -> None:
         try:
             request: object = as_request(raw)
         except InvalidRequestError:
             request = raw
-        outcome = Failed(index=index, request=request, error=error)
+        outcome = Failed(index=index, request=request, error=error, attempts=attempts)
         self._counts = self._counts.plus(outcome)
         self.finished.append(outcome)
 

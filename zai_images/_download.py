@@ -15,7 +15,7 @@ import aiohttp
 
 from zai_images._address import AddressRefusedError, check_address, check_link
 from zai_images._config import SessionConfig
-from zai_images._picture import NotAPictureError, Picture, inspect
+from zai_images._picture import FetchError, NotAPictureError, Picture, inspect
 from zai_images._response import ImageResponse
 
 PICTURE_LIMIT = 64 * 2**20  # bytes; pictures of a few MiB are usual
@@ -28,23 +28,6 @@ _HEADERS = {
     "Accept": "image/*, */*;q=0.8",
     "Accept-Encoding": "identity",
 }
-
-
-class FetchError(Exception):
-    """
-    Say why one try to fetch a picture failed.
-
-    Attributes:
-        fresh: A new link may answer like this for some seconds (404).
-        lasting: Another try would end the same.
-    """
-
-    def __init__(
-        self, reason: str, *, fresh: bool = False, lasting: bool = False
-    ) -> None:
-        super().__init__(reason)
-        self.fresh = fresh
-        self.lasting = lasting
 
 
 class Downloader:

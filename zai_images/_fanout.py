@@ -8,72 +8,14 @@ when a place was found and nobody waits.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
-from zai_images._errors import (
-    Billed,
-    ZaiImagesError,
-)
+from zai_images._errors import ZaiImagesError
+from zai_images._item import Item, StoppedError
 from zai_images._models import ImageRequest, as_request
+from zai_images._outbox import Outbox
 from zai_images._outcomes import Done, Failed, Outcome, Unfinished
 from zai_images._session import ImageSession
-from zai_images._wire import RawResponse
-
-if TYPE_CHECKING:
-    from zai_images._response import ImageResponse
-
-
-class Item:
-    """Follow one item of the input; it is also the ledger of its own call."""
-
-    def __init__(self, fanout: "Fanout", index: int, raw: object) -> None:
-        self._fanout = fanout
-        self.index = index
-        self.request: object = raw
-        self.response: ImageResponse | None = None
-        self.has_turn = True
-        self.in_service = False
-        self.resting = False
-        self.maybe_billed = False
-        self.attempts = 0
-        self.latency = 0.0
-        self._pulled_at = self._sent_at = fanout.loop.time()
-        self._served = 0.0
-
-    @property
-    def queued(self) -> float:
-        """Seconds since it was pulled in which it was not in service."""
-        return self._fanout.loop.time() - self._pulled_at - self._served
-
-    @property
-    def waits(self) -> bool:
-        """Whether nothing of it is at the service and nothing is known of it."""
-        return not self.in_service and self.response is None
-
-    async def before_send(self, request: ImageRequest, attempt: int) -> None:
-        """Note that a place was found; refuse it where its model has been stopped."""
-        self._fanout.check_model(request.model)
-        self._fanout.pass_turn(self)
-        self._fanout.rest(self, resting=False)
-        self.in_service = True
-        self.attempts = attempt
-        self._sent_at = self._fanout.loop.time()
-
-    async def answered(self, raw: RawResponse) -> None:
-        """Take no note: the session judges it."""
-
-    async def settled(self, attempt: int, billed: Billed) -> None:
-        """Note that the place is free again."""
-        del attempt
-        if not self.in_service:
-            return  # it was refused before it began
-        self.in_service = False
-        self.maybe_billed = billed != "no"
-        self.latency = self._fanout.loop.time() - self._sent_at
-        self._served += self.latency
-        self._fanout.rest(self, resting=billed == "no")
 
 
 class Fanout:
@@ -103,40 +45,28 @@ class Fanout:
         self._group = group
         self._ceiling = asyncio.Semaphore(limit) if limit is not None else None
         self._download = download
-        self._ordered = ordered
+        self._outbox = Outbox(2 * session.config.max_downloads, ordered=ordered)
         # A run that owes an outcome for every item must not lose one half pulled.
         self._collecting = collecting
         self._puller: asyncio.Task[None] | None = None
-        # How many finished outcomes may wait unread before sending pauses.
-        self._bound = 2 * session.config.max_downloads
         self._turn = asyncio.Lock()
-        self._room = asyncio.Event()
-        self._news = asyncio.Event()
         self._idle = 0
         self._resting = 0
-        self._backlog = 0
         self._workers: dict[asyncio.Task[None], Item | None] = {}
         self._stopped_models: dict[str, ZaiImagesError] = {}
-        self._finished: deque[Outcome] = deque()
-        self._early: dict[int, Outcome] = {}
-        self._next_index = 0
         self._hire()
 
     # What the run asks of it.
 
     async def next_outcome(self) -> Outcome | None:
         """Wait for one more outcome; None when there will be none."""
-        while not self._finished:
+        while (outcome := self._outbox.get()) is None:
             if not self._workers:
-                self._flush()
-                if not self._finished:
-                    return None
-                break
-            self._news.clear()
-            await self._news.wait()
-        self._backlog -= 1
-        self._room.set()
-        return self._finished.popleft()
+                self._outbox.flush()
+                return self._outbox.get()
+            self._outbox.news.clear()
+            await self._outbox.news.wait()
+        return outcome
 
     def stop(self, error: ZaiImagesError | None = None) -> None:
         """Send nothing new; what is in service goes on and is delivered."""
@@ -144,12 +74,20 @@ class Fanout:
             return
         self.stopping = True
         self.error = error
-        self._room.set()
-        self.loop.call_soon(self._cancel_waiting)
+        self._outbox.room.set()
+        self._cancel_waiting()
 
     def _cancel_waiting(self) -> None:
-        """End the workers that have nothing at the service and nothing to deliver."""
+        """
+        End the workers that have nothing at the service and nothing to deliver.
+
+        At once, for the place of whoever called stop() may be a waiter's by the next
+        turn of the loop.
+        """
+        current = asyncio.current_task(self.loop)
         for worker, item in self._workers.items():
+            if worker is current:
+                continue  # it finds out by itself
             pulls_on = self._collecting and worker is self._puller
             if item.waits if item is not None else not pulls_on:
                 worker.cancel()
@@ -162,15 +100,14 @@ class Fanout:
 
     def leftovers(self) -> list[Outcome]:
         """Take the outcomes that nobody has read."""
-        self._flush()
-        unread = list(self._finished)
-        self._finished.clear()
-        return unread
+        return self._outbox.rest()
 
     # What an item asks of it.
 
-    def check_model(self, model: str) -> None:
-        """Refuse a model that the account has turned out not to have."""
+    def check(self, model: str) -> None:
+        """Refuse what must not be sent any more."""
+        if self.stopping:
+            raise StoppedError
         if (error := self._stopped_models.get(model)) is not None:
             raise error.with_traceback(None)  # or it would grow with each item
 
@@ -188,7 +125,7 @@ class Fanout:
         if item.resting is not resting:
             item.resting = resting
             self._resting += 1 if resting else -1
-            self._room.set()
+            self._outbox.room.set()
             if resting and self.stopping:
                 # If it is to be sent again it sleeps by then; if not, it is done.
                 self.loop.call_soon(self._cancel_waiting)
@@ -203,7 +140,7 @@ class Fanout:
 
     def _gone(self, worker: asyncio.Task[None]) -> None:
         del self._workers[worker]
-        self._news.set()
+        self._outbox.news.set()
 
     async def _work(self) -> None:
         worker = asyncio.current_task()
@@ -226,9 +163,9 @@ class Fanout:
             self._idle -= 1
         item = None
         try:
-            while not self.stopping and (self._backlog >= self._bound or self._resting):
-                self._room.clear()
-                await self._room.wait()
+            while not self.stopping and (self._outbox.full or self._resting):
+                self._outbox.room.clear()
+                await self._outbox.room.wait()
             if not self.stopping and not self.exhausted:
                 self._puller = asyncio.current_task()
                 raw = await anext(self._source)
@@ -263,6 +200,9 @@ class Fanout:
                 latency=item.latency,
                 attempts=item.attempts,
             )
+        except StoppedError:
+            self._set_aside(item)
+            return
         except asyncio.CancelledError:
             self._set_aside(item)
             raise
@@ -270,24 +210,19 @@ class Fanout:
             self._set_aside(item)
             self._crashed(error)
             return
-        self._deliver(outcome)
+        self._outbox.put(outcome, expected=item.response is not None)
 
     async def _outcome(self, item: Item) -> Done:
         item.request = request = as_request(item.request)
-        self.check_model(request.model)
+        self.check(request.model)
         answer = await self._session._answer(  # noqa: SLF001 - the internal door for batches
             request, ledger=item, ceiling=self._ceiling
         )
         item.response = answer.response
-        self._backlog += 1
-        try:
-            picture = (
-                await self._session._fetch(answer)  # noqa: SLF001 - same
-                if self._download
-                else None
-            )
-        finally:
-            self._backlog -= 1
+        self._outbox.expect()
+        picture = None
+        if self._download:
+            picture = await self._session._fetch(answer)  # noqa: SLF001 - same
         return Done(
             index=item.index,
             request=request,
@@ -312,23 +247,10 @@ class Fanout:
 
     def _set_aside(self, item: Item) -> None:
         left = Unfinished(
-            index=item.index, request=item.request, response=item.response
+            index=item.index,
+            request=item.request,
+            response=item.response,
+            attempts=item.attempts,
         )
-        gone = item.in_service or item.maybe_billed or item.response is not None
+        gone = item.maybe_billed or item.response is not None
         (self.abandoned if gone else self.unsent).append(left)
-
-    def _deliver(self, outcome: Outcome) -> None:
-        self._backlog += 1
-        if self._ordered:
-            self._early[outcome.index] = outcome
-            while (due := self._early.pop(self._next_index, None)) is not None:
-                self._finished.append(due)
-                self._next_index += 1
-        else:
-            self._finished.append(outcome)
-        self._news.set()
-
-    def _flush(self) -> None:
-        """Let go of outcomes that waited for an item that will never come."""
-        self._finished.extend(self._early[index] for index in sorted(self._early))
-        self._early.clear()

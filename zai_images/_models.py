@@ -71,6 +71,8 @@ def _caller_id(value: object) -> str | int | None:
 
 
 def _extra(value: Any) -> FrozenJSON:  # noqa: ANN401 - whatever a caller passed
+    if isinstance(value, FrozenJSON) and not value:
+        return value
     if not isinstance(value, Mapping):
         raise InvalidRequestError(
             f"extra: must be a mapping, got {type(value).__name__}", field="extra"

@@ -70,11 +70,13 @@ class Unfinished:
         index: The item's place in the input, from 0.
         request: What was asked for; the raw item where it never became a request.
         response: The answer with the paid link, where it had come.
+        attempts: How often it was sent; 0 where it never was.
     """
 
     index: int
     request: object
     response: ImageResponse | None = None
+    attempts: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -116,7 +118,12 @@ class BatchSummary:
 def paid(outcomes: Iterable[Outcome]) -> list[Unfinished]:
     """List the outcomes nobody read whose pictures are paid for."""
     return [
-        Unfinished(index=one.index, request=one.request, response=one.response)
+        Unfinished(
+            index=one.index,
+            request=one.request,
+            response=one.response,
+            attempts=one.attempts,
+        )
         for one in outcomes
         if isinstance(one, Done) or one.error.billed != "no"
     ]

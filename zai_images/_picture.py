@@ -20,6 +20,23 @@ class NotAPictureError(ValueError):
     """Say why some bytes are not a whole picture."""
 
 
+class FetchError(Exception):
+    """
+    Say why one try to fetch a picture failed.
+
+    Attributes:
+        fresh: A new link may answer like this for some seconds (404).
+        lasting: Another try would end the same.
+    """
+
+    def __init__(
+        self, reason: str, *, fresh: bool = False, lasting: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.fresh = fresh
+        self.lasting = lasting
+
+
 @attrs.frozen(kw_only=True)
 class Picture:
     """

@@ -15,7 +15,6 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_nev
 
 from zai_images._codes import CODES, OVERLOADED
 from zai_images._config import RetryPolicy
-from zai_images._download import FetchError
 from zai_images._errors import (
     AnswerLostError,
     APIError,
@@ -25,6 +24,7 @@ from zai_images._errors import (
     ServerError,
     ZaiImagesError,
 )
+from zai_images._picture import FetchError
 
 T = TypeVar("T")
 

@@ -3,47 +3,23 @@
 import asyncio
 import warnings
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Self
 
-import aiohttp
 import attrs
 
 from zai_images import events
 from zai_images._call import Answer, Call, Tools
 from zai_images._config import SessionConfig
-from zai_images._download import Downloader, FetchError, expiry, masked
-from zai_images._errors import ConfigurationError, DownloadError
-from zai_images._gate import Gate
+from zai_images._engine import Engine
+from zai_images._errors import ConfigurationError
 from zai_images._ledger import Budget, Ledger, price_of
 from zai_images._models import ImageRequest, as_request, change
 from zai_images._picture import Picture
 from zai_images._response import ImageResponse
-from zai_images._retry import CallRetry, Patience, RetryBudget, persist_download
+from zai_images._retry import CallRetry, Patience, RetryBudget
 from zai_images._rules import Quality, Size
-from zai_images._stats import ModelStats, SessionStats, Tally
-from zai_images._transport import Transport, open_transport, pool_limit
-
-DEFAULT_PLACES = 5  # what three independent projects saw for CogView-4
-
-
-class _Engine:
-    """Hold what lives and dies with one event loop."""
-
-    def __init__(
-        self, config: SessionConfig, http: aiohttp.ClientSession | Transport | None
-    ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.transport = open_transport(config, http)
-        self.downloader = Downloader(config)
-        self.downloads = asyncio.Semaphore(config.max_downloads)
-        self.gates: dict[str, Gate] = {}
-
-    async def aclose(self) -> None:
-        try:
-            await self.downloader.aclose()
-        finally:
-            await self.transport.aclose()
+from zai_images._stats import SessionStats, Tally
+from zai_images._transport import Http
 
 
 class ImageSession:
@@ -74,12 +50,12 @@ class ImageSession:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
-        http: "aiohttp.ClientSession | Transport | None" = None,
+        http: Http | None = None,
         observer: events.Observer | None = None,
         max_pictures: int | None = None,
         max_cost: float | None = None,
     ) -> None:
-        self._engine: _Engine | None = None
+        self._engine: Engine | None = None
         self._closed = False
         if config is None:
             config = SessionConfig.from_env(api_key=api_key, base_url=base_url)
@@ -100,24 +76,18 @@ class ImageSession:
         self._budget = Budget(max_pictures, max_cost)
         self._retry_budget = RetryBudget()
         self._tally = Tally()
+        self._prices: dict[str, float | None] = {}
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._engine else "new"
-        taken = (
-            sum(g.in_flight for g in self._engine.gates.values()) if self._engine else 0
-        )
+        taken = self._engine.in_flight if self._engine else 0
         return f"<ImageSession {self.config.base_url} {state}, {taken} in flight>"
 
     async def __aenter__(self) -> Self:
         await self._opened()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __del__(self) -> None:
@@ -136,7 +106,7 @@ class ImageSession:
         if engine is not None:
             await engine.aclose()
 
-    async def _opened(self) -> _Engine:
+    async def _opened(self) -> Engine:
         """
         Open what is needed on the loop that runs now, afresh where the loop is another.
 
@@ -159,17 +129,13 @@ class ImageSession:
             if engine.loop.is_closed():  # then closing waits for nothing
                 await engine.aclose()
         if self._engine is None:
-            self._engine = _Engine(self.config, self._http)
+            self._engine = Engine(self.config, self._http)
         return self._engine
 
-    def _gate(self, engine: _Engine, model: str) -> Gate:
-        if model not in engine.gates:
-            limits = (
-                self.config.max_in_flight or DEFAULT_PLACES,
-                pool_limit(self._http),
-            )
-            engine.gates[model] = Gate(min(n for n in limits if n))
-        return engine.gates[model]
+    def _price(self, model: str) -> float | None:
+        if model not in self._prices:
+            self._prices[model] = price_of(self.config, model)
+        return self._prices[model]
 
     async def _answer(
         self,
@@ -181,14 +147,14 @@ class ImageSession:
     ) -> Answer:
         """Get one picture made; `ledger` and `ceiling` are a batch's own."""
         engine = await self._opened()
-        price = price_of(self.config, request.model)
+        price = self._price(request.model)
         entry = self._budget.entry(price)
         patience = Patience(self.config.max_wait if max_wait is None else max_wait)
         call = Call(
             request,
             tools=Tools(
                 transport=engine.transport,
-                gate=self._gate(engine, request.model),
+                gate=engine.gate(request.model),
                 budget=self._retry_budget,
                 tally=self._tally,
                 observer=self._observer,
@@ -201,6 +167,15 @@ class ImageSession:
         return await call.run(
             CallRetry(self.config.retry, self._retry_budget, patience)
         )
+
+    async def _ask(
+        self,
+        prompt_or_request: str | ImageRequest,
+        max_wait: float | None,
+        **fields: Any,  # noqa: ANN401 - those of the request
+    ) -> Answer:
+        request = change(as_request(prompt_or_request), **fields)
+        return await self._answer(request, max_wait=max_wait)
 
     async def generate(  # noqa: PLR0913 - the fields of the API page, by keyword
         self,
@@ -217,7 +192,7 @@ class ImageSession:
         Have one picture made, and get its link.
 
         Args:
-            prompt_or_request: What to show; keywords replace a request's own fields.
+            prompt_or_request: What to show; the keywords replace a request's fields.
             size: In pixels, such as `"1024x1024"`; the model's default if left out.
             quality: `standard` (5-10 s) or `hd` (about 20 s).
             user_id: Your end user's id, 6-128 characters.
@@ -229,21 +204,21 @@ class ImageSession:
         Raises:
             InvalidRequestError: Before anything is sent.
             BusyError: No place within `max_wait`; nothing was billed.
-            BudgetError: `max_pictures` or `max_cost` is reached; nothing was sent.
+            BudgetError: A cap of the session is reached; nothing was sent.
             ConnectError: No connection; nothing was billed.
-            AnswerLostError: Sent, and no usable answer: it may be billed.
             APIError: The service refused or failed; the class says how.
-            ResponseError: An answer without a usable picture: it may be billed.
+            AnswerLostError: No usable answer: it may be billed. So with ResponseError.
         """
-        request = change(
-            as_request(prompt_or_request),
+        answer = await self._ask(
+            prompt_or_request,
+            max_wait,
             size=size,
             quality=quality,
             user_id=user_id,
             model=model,
             extra=extra,
         )
-        return (await self._answer(request, max_wait=max_wait)).response
+        return answer.response
 
     async def download(self, response_or_url: ImageResponse | str) -> Picture:
         """
@@ -253,27 +228,9 @@ class ImageSession:
             DownloadError: It could not be had; `response` keeps the paid link.
         """
         engine = await self._opened()
-        response = None if isinstance(response_or_url, str) else response_or_url
-        url = response.url if response is not None else str(response_or_url)
-
-        async def fetch() -> Picture:
-            async with engine.downloads:  # not held in the pause between two tries
-                return await engine.downloader.fetch(url)
-
-        try:
-            picture = await persist_download(fetch)
-        except FetchError as error:
-            expires = expiry(url, response)
-            until = f" until {expires:%Y-%m-%d %H:%M} UTC" if expires else ""
-            raise DownloadError(
-                f"The picture was made and paid for, but could not be fetched from "
-                f"{masked(url)}: {error}. Its link is kept{until}: fetch it again with "
-                "session.download(error.response), which costs nothing.",
-                response=response,
-                url=masked(url),
-                expires=expires,
-            ) from None
-        return attrs.evolve(picture, response=response)
+        if isinstance(response_or_url, str):
+            return await engine.fetch(response_or_url, None)
+        return await engine.fetch(response_or_url.url, response_or_url)
 
     async def generate_picture(  # noqa: PLR0913 - as `generate`
         self,
@@ -293,15 +250,16 @@ class ImageSession:
             DownloadError: Paid, and not fetched; `response` keeps the link.
             ZaiImagesError: Everything that `generate` raises.
         """
-        request = change(
-            as_request(prompt_or_request),
+        answer = await self._ask(
+            prompt_or_request,
+            max_wait,
             size=size,
             quality=quality,
             user_id=user_id,
             model=model,
             extra=extra,
         )
-        return await self._fetch(await self._answer(request, max_wait=max_wait))
+        return await self._fetch(answer)
 
     async def _fetch(self, answer: Answer) -> Picture:
         """Fetch the picture of an answer, and say so where that is cut short."""
@@ -325,16 +283,5 @@ class ImageSession:
 
     def stats(self) -> SessionStats:
         """Tell what the session has done and what it knows."""
-        gates = self._engine.gates if self._engine is not None else {}
-        reason = "max_in_flight" if self.config.max_in_flight else "default"
-        return self._tally.stats(
-            {
-                model: ModelStats(
-                    in_flight=gate.in_flight,
-                    limit=gate.limit,
-                    limit_reason=reason,
-                    latency=self._tally.latency(model),
-                )
-                for model, gate in gates.items()
-            }
-        )
+        engine = self._engine
+        return self._tally.stats({} if engine is None else engine.models(self._tally))

@@ -51,6 +51,9 @@ class Transport(Protocol):
         ...
 
 
+Http = aiohttp.ClientSession | Transport
+
+
 class _Body(BytesPayload):
     """
     A body that sees its own writing begin.
@@ -213,9 +216,7 @@ def _proxy_of_environment(config: SessionConfig) -> str | None:
     return urllib.request.getproxies().get(config.base_url.partition(":")[0])
 
 
-def open_transport(
-    config: SessionConfig, http: aiohttp.ClientSession | Transport | None
-) -> Transport:
+def open_transport(config: SessionConfig, http: Http | None) -> Transport:
     """
     Make the transport a session shall use.
 

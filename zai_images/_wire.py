@@ -97,7 +97,7 @@ def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None
         images=images,
         content_filter=content_filter,
         request_id=request_id or text_or_none(body.get("id")),
-        extra=FrozenJSON(_finite(extra)) if extra else NOTHING,
+        extra=_rest(extra),
     )
 
 
@@ -116,11 +116,15 @@ def _images(data: object) -> tuple[ImageURL, ...]:
     return tuple(
         ImageURL(
             url=item["url"],
-            extra=FrozenJSON(_finite({k: v for k, v in item.items() if k != "url"})),
+            extra=_rest({k: v for k, v in item.items() if k != "url"}),
         )
         for item in data
         if isinstance(item, dict) and text_or_none(item.get("url"))
     )
+
+
+def _rest(fields: dict[str, Any]) -> FrozenJSON:
+    return FrozenJSON(_finite(fields)) if fields else NOTHING
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -78,7 +78,9 @@ async def test_a_final_code_costs_one_post_and_nothing_else(error, status, code)
     assert caught.value.status == status
     assert caught.value.code == (None if code is None else str(code))
     assert "Nothing was billed" in str(caught.value)
-    stops = "nothing" if error not in STOP else "model" if code == 1311 else "everything"
+    stops = (
+        "nothing" if error not in STOP else "model" if code == 1311 else "everything"
+    )
     assert caught.value.stops == stops
 
 

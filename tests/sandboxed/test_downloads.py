@@ -52,7 +52,7 @@ async def test_the_picture_host_never_sees_the_key_or_a_cookie():
 
 
 async def test_a_fresh_link_may_answer_404_for_some_seconds(looptime):
-    """A new picture reaches the host's edges a little later than its link reaches us."""
+    """A picture reaches the host's edges a little later than its link reaches us."""
     fresh_until = 12.0
 
     async def not_yet(request):
@@ -224,7 +224,11 @@ async def test_a_slow_host_is_waited_for_and_then_left():
 
 async def test_redirects_are_followed_three_times_and_checked_each_time():
     targets = {"/0": "/1", "/1": "2", "/2": "/3", "/9": "file:///etc/passwd"}
-    targets |= {"/8": "/8", "/7": "http://10.0.0.1/a.png", "/6": "https://me:pw@example.com/"}
+    targets |= {
+        "/8": "/8",
+        "/7": "http://10.0.0.1/a.png",
+        "/6": "https://me:pw@example.com/",
+    }
 
     async def redirects(request):
         if request.path in targets:

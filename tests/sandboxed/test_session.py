@@ -106,6 +106,7 @@ class TestOpeningAndClosing:
         await session.aclose()
 
     async def test_a_forgotten_session_warns(self):
+        gc.collect()  # other tests' litter is not this one's
         session = scripted()
         await session.generate("a fox")
         # Nothing of aiohttp's own may stay behind to warn as well.
@@ -587,7 +588,11 @@ async def everything_shown(url: str) -> list[str]:
     shown = traceback.TracebackException.from_exception(
         caught.value, capture_locals=True
     )
-    return [*seen, "".join(shown.format()), pickle.dumps(caught.value).decode("latin-1")]
+    return [
+        *seen,
+        "".join(shown.format()),
+        pickle.dumps(caught.value).decode("latin-1"),
+    ]
 
 
 class TestSecrets:

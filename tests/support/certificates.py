@@ -1,6 +1,6 @@
 """Certificates for tests, made when they are needed."""
 
-import datetime
+import datetime as dt
 import ipaddress
 from pathlib import Path
 
@@ -14,8 +14,8 @@ def self_signed(folder: Path) -> Path:
     """Write a key and its own certificate for 127.0.0.1 into one PEM file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.datetime.now(datetime.UTC)
-    day = datetime.timedelta(days=1)
+    now = dt.datetime.now(dt.UTC)
+    day = dt.timedelta(days=1)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -77,7 +77,8 @@ def test_the_nearest_size_named_is_itself_legal(model):
 
 
 @pytest.mark.parametrize(
-    "size", ["", "big", "1024", "1024x", "-1x5", "1024x1024x3", 7, (1, 2, 3), 1.5]
+    "size",
+    ["", "big", "1024", "1024x", "-1x5", "1024x1024x3", 7, (1, 2, 3), 1.5]
     + [("a", "b"), (1024.0, 1024), (True, 1024), (0, 16), object()],
 )
 def test_what_is_no_size_at_all_is_refused(size):

@@ -1,0 +1,154 @@
+"""The shape of the house: floors, walls, one owner a dependency, a thin porch."""
+
+import ast
+import subprocess
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+
+import zai_images
+
+PACKAGE = Path(zai_images.__file__).parent
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+)
+OWNERS = {
+    "aiohttp": {"_transport", "_download", "sandbox"},
+    "tenacity": {"_retry"},
+    "cattrs": {"_wire"},
+    "PIL": {"sandbox"},
+    "rich": {"cli"},
+    "cyclopts": {"cli"},
+}
+NO_IO = {"asyncio", "socket", "ssl", "pathlib", "tempfile", "urllib.request"}
+
+
+def imports(module: str) -> set[str]:
+    path = PACKAGE.parent / (module.replace(".", "/") + ".py")
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def python(code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+
+
+def test_the_floors_and_the_sandboxs_wall_stand():
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.parametrize("package", OWNERS)
+def test_each_dependency_has_one_owner(package):
+    users = {
+        room(module)
+        for module in MODULES
+        if any(name.split(".")[0] == package for name in imports(module))
+    }
+
+    assert users <= OWNERS[package]
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["_errors", "_frozen", "_response", "_rules", "_models", "_codes", "_protocol"],
+)
+def test_the_lower_floors_do_no_io(module):
+    assert not imports(f"zai_images.{module}") & NO_IO
+
+
+def test_nothing_inside_imports_from_the_porch():
+    porch = set(zai_images.__all__)
+    for module in MODULES:
+        tree = ast.parse(
+            (PACKAGE.parent / (module.replace(".", "/") + ".py")).read_text()
+        )
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "zai_images":
+                taken = {alias.name for alias in node.names} & porch
+                assert not taken - {"__version__"}, f"{module} imports {taken}"
+
+
+def test_each_module_imports_alone():
+    """In one process each would hide what another had imported before."""
+    names = [name for name in MODULES if not name.endswith(("__main__", "__init__"))]
+    code = "import importlib, sys\n" + "".join(
+        f"importlib.import_module({name!r})\n"
+        "for m in [m for m in sys.modules if m.startswith('zai_images')]: "
+        "del sys.modules[m]\n"
+        for name in names
+    )
+
+    python(code)
+
+
+def test_the_porch_loads_no_room():
+    code = "import sys, zai_images; print(*sys.modules)"
+    loaded = set(python(code).split())
+
+    rooms = {"cli", "jobs", "sandbox", "testing", "notebook", "gallery"}
+    assert not {f"zai_images.{name}" for name in rooms} & loaded
+    assert not {"sqlite3", "PIL", "rich", "cyclopts", "IPython"} & loaded
+
+
+def test_the_porch_is_the_contract():
+    promised = """
+        ImageSession ImageRequest ImageResponse Picture Size Quality SessionConfig
+        RetryPolicy Timeouts SessionStats BatchRunner BatchRun Done Failed Outcome
+        ZaiImagesError ConfigurationError InvalidRequestError BusyError BudgetError
+        TransportError ConnectError AnswerLostError APIError AuthenticationError
+        AccountError QuotaError ContentRefusedError RateLimitedError ServerError
+        RequestRejectedError ResponseError DownloadError
+    """
+    assert set(promised.split()) <= set(zai_images.__all__)
+    assert sorted(zai_images.__all__, key=str) == zai_images.__all__
+    for name in zai_images.__all__:
+        assert hasattr(zai_images, name)
+
+
+def test_the_core_needs_four_packages_and_no_more():
+    core = {
+        line.split(">")[0] for line in requires("zai-images") if "extra ==" not in line
+    }
+
+    assert core == {"aiohttp", "attrs", "cattrs", "tenacity"}
+
+
+def test_modules_and_functions_stay_small():
+    for module in MODULES:
+        path = PACKAGE.parent / (module.replace(".", "/") + ".py")
+        text = path.read_text()
+        assert len(text.splitlines()) <= 300, module
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = [n for n in node.body if not _is_docstring(n)]
+                lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+                assert lines <= 40, f"{module}.{node.name}"
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
