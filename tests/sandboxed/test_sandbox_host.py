@@ -218,7 +218,7 @@ async def test_closing_while_a_picture_is_drawn_leaves_nothing_behind(post, fetc
     await sandbox.start()
     link = await post(sandbox, size="2048x1024")
     fetching = asyncio.create_task(fetch(link))
-    while not sandbox._answering:  # noqa: ASYNC110 - there is no event for it
+    while not sandbox._answering:
         await asyncio.sleep(0)
     await sandbox.aclose()
     with pytest.raises(aiohttp.ClientConnectionError):
@@ -290,4 +290,4 @@ def test_the_sandbox_imports_nothing_of_the_client():
 
 def test_importing_the_sandbox_does_not_load_pillow():
     check = "import sys, zai_images.sandbox; sys.exit('PIL' in sys.modules)"
-    subprocess.run([sys.executable, "-c", check], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-c", check], check=True)

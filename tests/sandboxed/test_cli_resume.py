@@ -1,0 +1,334 @@
+"""What a batch keeps of what was paid, and what the next run does with it."""
+
+# ruff: noqa: ASYNC230, ASYNC240 - the loop of a test may wait for its own small files
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from zai_images.cli import main
+from zai_images.cli._folder import Folder
+from zai_images.cli._notes import Notes
+from zai_images.sandbox import Sandbox
+
+KEY = "sk-a-key-nobody-may-see"
+
+
+@pytest.fixture
+async def service(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    # A fresh link that answers 404 is waited for; not here.
+    monkeypatch.setattr("zai_images._retry.FRESH_LINK", 0.0)
+    async with Sandbox(speed=200, api_key=KEY, pictures="plain") as service:
+        monkeypatch.setenv("ZAI_BASE_URL", service.base_url)
+        monkeypatch.setenv("ZAI_API_KEY", service.api_key)
+        yield service
+
+
+@pytest.fixture
+def batch(capsys, service):
+    async def batch(*options, prompts=("a fox", "a bear", "a cat")):
+        Path("p.txt").write_text("\n".join(prompts))
+        arguments = ["batch", "p.txt", "--out", "out", *options]
+        code = await asyncio.to_thread(main, arguments)
+        out, err = capsys.readouterr()
+        assert KEY not in out + err
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return batch
+
+
+def pictures():
+    return sorted(path.name for path in Path("out").glob("[0-9]*"))
+
+
+def notes(name):
+    return [json.loads(line) for line in Path("out", name).read_text().splitlines()]
+
+
+@pytest.fixture
+async def unfetched(batch, service):
+    """Leave a paid picture behind that could not be fetched."""
+    service.next(prompt="a bear", action="missing_picture", fetches=1)
+    return await batch()
+
+
+async def test_a_paid_picture_that_was_not_fetched_keeps_its_link(unfetched, service):
+    (note,) = notes("links.jsonl")
+
+    assert unfetched.code == 1
+    assert (note["index"], note["prompt"], note["id"]) == (2, "a bear", None)
+    assert note["url"].startswith("http://127.0.0.1")
+    assert note["url"] not in unfetched.err  # a signed link is as good as the picture
+    assert Path("out/links.jsonl").stat().st_mode & 0o777 == 0o600
+    assert "the next run fetches them for free" in unfetched.err
+    assert service.bill.total == 3
+
+
+async def test_the_next_run_fetches_it_and_pays_nothing(unfetched, batch, service):
+    ran = await batch("--json")
+
+    assert ran.code == 0
+    assert service.bill.total == 3
+    assert [name[:6] for name in pictures()] == ["000001", "000002", "000003"]
+    assert "3 requests: 1 made, 2 already there" in ran.err
+    assert not Path("out/links.jsonl").exists()
+
+
+async def test_a_link_that_leads_nowhere_is_not_paid_for_again(
+    unfetched, batch, service, monkeypatch
+):
+    note = notes("links.jsonl")[0]
+    Path("out/links.jsonl").write_text(json.dumps(note | {"url": "http://[::1]:9/x"}))
+    monkeypatch.setattr("zai_images._retry._DOWNLOAD_TRIES", 1)
+
+    ran = await batch()
+
+    assert ran.code == 1
+    assert service.bill.total == 3
+    assert '2 "a bear"' in ran.err
+    assert "2 already there, 1 failed" in ran.err
+    assert len(notes("links.jsonl")) == 1
+
+
+async def test_an_answer_that_got_lost_is_not_asked_for_again(batch, service):
+    service.next(prompt="a bear", action="truncate")
+    first = await batch()
+    second = await batch("--json")
+
+    assert (first.code, second.code) == (1, 1)
+    assert service.bill.total == 3
+    assert [note["prompt"] for note in notes("unknown.jsonl")] == ["a bear"]
+    assert "1 may have been billed without a picture" in first.err
+    assert "only with --on-unknown resend" in first.err
+    records = [json.loads(line) for line in second.out.splitlines()]
+    assert {one["index"]: (one["status"], one["billed"]) for one in records} == {
+        1: ("skipped", "no"),
+        2: ("unknown", "maybe"),
+        3: ("skipped", "no"),
+    }
+
+
+async def test_it_is_asked_for_again_when_that_is_wanted(batch, service):
+    service.next(prompt="a bear", action="truncate")
+    await batch()
+
+    ran = await batch("--on-unknown", "resend")
+
+    assert ran.code == 0
+    assert service.bill.total == 4
+    assert not Path("out/unknown.jsonl").exists()
+
+
+async def test_a_line_of_somebody_elses_stays_in_the_notes(unfetched, batch, service):
+    with Path("out/links.jsonl").open("a") as file:
+        file.write('# mine\n{"name": "../../x", "url": "u"}\n{"torn')
+
+    assert (await batch()).code == 0
+    assert Path("out/links.jsonl").read_text() == (
+        '# mine\n{"name": "../../x", "url": "u"}\n{"torn\n'
+    )
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    with monkeypatch.context() as patch:
+
+        def write(target, data):
+            raise OSError(28, "No space left on device", str(target))
+
+        patch.setattr("zai_images._picture.write_atomically", write)
+        yield patch
+
+
+async def test_a_full_disk_stops_the_sending_and_loses_nothing(
+    full_disk, batch, service
+):
+    prompts = [f"picture {n}" for n in range(40)]
+    ran = await batch(prompts=prompts)
+
+    assert ran.code == 4
+    assert "stopped: " in ran.err
+    assert "No space left on device" in ran.err
+    paid = service.bill.total
+    assert 0 < paid < 40
+    assert len(notes("links.jsonl")) == paid
+
+    full_disk.undo()
+    assert (await batch(prompts=prompts)).code == 0
+    assert service.bill.total == 40
+    assert len(pictures()) == 40
+
+
+async def test_a_link_that_cannot_be_written_is_said_in_full(
+    full_disk, batch, service, monkeypatch
+):
+    def add(self, *_, **__):
+        raise OSError(28, "No space left on device", str(self.path))
+
+    monkeypatch.setattr(Notes, "add", add)
+    service.next(prompt="a bear", action="truncate")
+    ran = await batch("--limit", "1", prompts=["a fox"])
+    assert ran.code == 4
+    assert "links.jsonl cannot be written; the link of picture 1: http://" in ran.err
+
+    ran = await batch(prompts=["a bear"])
+    assert (ran.code, len(service.bill)) == (4, 2)
+
+
+@pytest.fixture
+async def process(service):
+    """Start the command line as a process of its own."""
+    begun = []
+
+    async def process(*arguments):
+        one = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "zai_images",
+            *arguments,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=os.environ | {"PYTHONWARNINGS": "error"},
+        )
+        begun.append(one)
+        return one
+
+    yield process
+    for one in begun:
+        if one.returncode is None:
+            one.kill()
+            await one.communicate()
+
+
+async def until(condition):
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+async def test_a_signal_lets_what_is_in_flight_come_home(
+    process, batch, service, number, code
+):
+    service.speed = 20
+    prompts = [f"picture {n}" for n in range(30)]
+    Path("p.txt").write_text("\n".join(prompts))
+    running = await process("batch", "p.txt", "--out", "out")
+    await until(lambda: service.bill.total >= 7)
+
+    running.send_signal(number)
+    out, err = (text.decode() for text in await running.communicate())
+
+    assert running.returncode == code
+    assert "stopping: nothing new is sent" in err
+    assert "to go on: zai-images batch p.txt --out out" in err
+    assert KEY not in out + err
+    paid = service.bill.total
+    assert 7 <= paid < 30
+    assert len(pictures()) == paid == len(out.splitlines())
+
+    service.speed = 200
+    assert (await batch(prompts=prompts)).code == 0
+    assert service.bill.total == 30
+
+
+async def test_a_second_signal_ends_it_at_once_and_notes_what_may_be_paid(
+    process, batch, service
+):
+    service.next(action="picture", delay=100_000.0, times=None)
+    Path("p.txt").write_text("a fox\na bear\n")
+    running = await process("batch", "p.txt", "--out", "out")
+    await until(lambda: service.in_flight == 2)
+
+    running.send_signal(signal.SIGINT)
+    assert b"stopping" in await running.stderr.readuntil(b"stopping")
+    running.send_signal(signal.SIGINT)
+    _, err = await running.communicate()
+
+    assert running.returncode == 130
+    assert b"2 unknown" in err
+    assert b"Traceback" not in err
+    assert {note["prompt"] for note in notes("unknown.jsonl")} == {"a fox", "a bear"}
+    assert (await batch(prompts=["a fox", "a bear"])).code == 1
+    assert service.bill.total == 2
+
+
+@pytest.fixture
+def interrupted(monkeypatch, tmp_path, capsys):
+    """Run a batch in the sandbox that is hit by signals at its first picture."""
+    monkeypatch.chdir(tmp_path)
+    Path("p.txt").write_text("\n".join(f"picture {n}" for n in range(30)))
+    save = Folder.save
+
+    def interrupted(signals):
+        left = list(signals)
+
+        async def save_and_be_hit(*arguments):
+            while left:
+                os.kill(os.getpid(), left.pop(0))
+                await asyncio.sleep(0.01)
+            return await save(*arguments)
+
+        monkeypatch.setattr(Folder, "save", save_and_be_hit)
+        code = main(["batch", "p.txt", "--out", "out", "--sandbox", "--json"])
+        out, err = capsys.readouterr()
+        return code, [json.loads(line) for line in out.splitlines()], err
+
+    return interrupted
+
+
+def test_what_is_in_flight_is_kept_after_one_signal(interrupted):
+    code, records, err = interrupted([signal.SIGTERM])
+
+    assert code == 143
+    assert {one["status"] for one in records} == {"done"}
+    assert len(pictures()) == len(records) < 30
+    assert "not begun" in err
+
+
+def test_what_is_in_flight_is_noted_after_two(interrupted):
+    code, records, err = interrupted([signal.SIGINT, signal.SIGINT])
+
+    assert code == 130
+    assert pictures() == []
+    unknown = [one["index"] for one in records if one["status"] == "unknown"]
+    links = [one["index"] for one in records if one["status"] == "failed"]
+    assert unknown == [one["index"] for one in notes("unknown.jsonl")]
+    assert sorted(links) == sorted(one["index"] for one in notes("links.jsonl"))
+    assert links
+    assert sorted(links + unknown) == list(range(1, len(records) + 1))
+    assert {one["billed"] for one in records} <= {"yes", "maybe"}
+    assert f"{len(unknown)} unknown" in err
+
+
+async def test_nobody_reading_the_paths_is_no_reason_to_fail(process, service):
+    Path("p.txt").write_text("\n".join(f"picture {n}" for n in range(12)))
+    running = await process("batch", "p.txt", "--out", "out", "--limit", "2")
+    await running.stdout.readline()
+    running._transport.get_pipe_transport(1).close()
+    err = await running.stderr.read()
+
+    assert await running.wait() == 0
+    assert b"12 requests: 12 made" in err
+    assert b"BrokenPipe" not in err
+
+
+async def test_nor_is_nobody_reading_the_talk(process, service):
+    for n in range(12):
+        service.fail(f"picture {n}", code="1301", times=n % 2 + 1)
+    Path("p.txt").write_text("\n".join(f"picture {n}" for n in range(12)))
+    running = await process("batch", "p.txt", "--out", "out", "--limit", "2")
+    running._transport.get_pipe_transport(2).close()
+    await running.stdout.read()
+
+    assert await running.wait() == 1
+    assert service.requests == 12

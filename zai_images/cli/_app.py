@@ -1,0 +1,83 @@
+"""The program: its commands, and the one place where an expected error ends it."""
+
+import io
+import logging
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from zai_images._version import __version__
+from zai_images.cli._batch import batch
+from zai_images.cli._doctor import doctor
+from zai_images.cli._exit import ARGUMENTS, BAD_INPUT, EXPECTED, exit_code, sentence
+from zai_images.cli._generate import generate
+from zai_images.cli._sandbox import sandbox
+from zai_images.cli._talk import Talk, silence
+
+_HELP = """\
+Make pictures with Z.AI's CogView-4: one, or a whole file of prompts.
+
+Set ZAI_API_KEY, or add --sandbox to try everything without a key and without paying.
+"""
+_EPILOGUE = """\
+Exit codes: 0 all done; 1 some pictures failed or are unknown; 2 usage or bad input; \
+3 the account needs a person; 4 the disk; 5 a limit you set was reached; \
+130/143 interrupted (run it again to go on).
+"""
+
+
+app = App(
+    name="zai-images",
+    help=_HELP,
+    help_format="markdown",
+    help_epilogue=_EPILOGUE,
+    version=__version__,
+    default_parameter=Parameter(negative=(), show_default=False),
+    suppress_keyboard_interrupt=False,
+)
+app.command(generate)
+app.command(batch)
+app.command(doctor)
+app.command(sandbox)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path need not be text, nor text that this terminal can show.
+        utf8 = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
+    ARGUMENTS.set(tuple(arguments))
+    if not (logger := logging.getLogger("zai_images")).handlers:
+        # Commands say themselves what matters; a warning in between breaks the bar.
+        logger.addHandler(logging.NullHandler())
+    try:
+        return _run(list(arguments))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        silence(sys.stdout)
+        return 0
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        result = app(
+            arguments,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except CycloptsError as error:
+        Console(stderr=True, highlight=False).print(
+            f"{error}\nTry: zai-images --help", markup=False, soft_wrap=True
+        )
+        return BAD_INPUT
+    except BrokenPipeError:
+        raise
+    except EXPECTED as error:
+        Talk().say(sentence(error), "red")
+        return exit_code(error)
+    return result if isinstance(result, int) else 0

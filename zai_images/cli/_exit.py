@@ -1,0 +1,140 @@
+"""
+How a command ends: one table from errors to exit codes, and the signals.
+
+| code | meaning |
+| --- | --- |
+| 0 | all done |
+| 1 | some pictures failed, or it is unknown whether they were billed |
+| 2 | usage or bad input; nothing was paid |
+| 3 | the account needs a person: key, balance, plan, quota |
+| 4 | the disk |
+| 5 | a limit you set was reached |
+| 130, 143 | interrupted (Ctrl-C, SIGTERM); run it again to go on |
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from contextvars import ContextVar
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+from zai_images._errors import (
+    AccountError,
+    AuthenticationError,
+    BudgetError,
+    ConfigurationError,
+    InvalidRequestError,
+    QuotaError,
+    ZaiImagesError,
+)
+
+# What the program was called with, for the line that goes on where it was stopped.
+ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("ARGUMENTS", default=())
+
+
+class UsageError(Exception):
+    """Say that a command cannot be carried out as it was written."""
+
+
+class NoKeyError(Exception):
+    """Say that there is no key, and both ways out."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no API key. Set ZAI_API_KEY to one from the Z.AI console, or add "
+            "--sandbox to try everything without a key and without paying."
+        )
+
+
+SOME_FAILED, BAD_INPUT, ACCOUNT, DISK, LIMIT = 1, 2, 3, 4, 5
+
+EXIT_CODES: Mapping[type[Exception], int] = MappingProxyType(
+    {
+        ZaiImagesError: SOME_FAILED,
+        UsageError: BAD_INPUT,
+        InvalidRequestError: BAD_INPUT,
+        ConfigurationError: BAD_INPUT,
+        NoKeyError: ACCOUNT,
+        AuthenticationError: ACCOUNT,
+        AccountError: ACCOUNT,
+        QuotaError: ACCOUNT,
+        OSError: DISK,
+        BudgetError: LIMIT,
+    }
+)
+EXPECTED = tuple(EXIT_CODES)
+
+
+def exit_code(error: BaseException) -> int:
+    """Look an error up by the nearest of its classes that is in the table."""
+    found = (EXIT_CODES.get(kind) for kind in type(error).__mro__)
+    return next((code for code in found if code is not None), SOME_FAILED)
+
+
+def sentence(error: BaseException) -> str:
+    """Put an expected error into words for a terminal."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error) or type(error).__name__
+    return f"{error.filename}: {error.strerror or type(error).__name__}"
+
+
+class Interruptions:
+    """
+    Turn the first SIGINT or SIGTERM into a gentle stop, and the second into an end.
+
+    Where the command has set no gentle way, the first ends it too.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.gently: Callable[[], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects of a program that was ended so."""
+        return 128 + (self.signal or signal.SIGINT)
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(ValueError, RuntimeError):  # not in the main thread
+                self._loop.add_signal_handler(number, self._heed, number)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.remove_signal_handler(number)
+
+    def _heed(self, number: int) -> None:
+        first = self.signal is None
+        self.signal = number
+        if first and self.gently is not None:
+            self.gently()
+        elif self._task is not None:
+            self._task.cancel()
+
+
+Command = Callable[[Interruptions], Coroutine[Any, Any, int]]
+
+
+def carry_out(command: Command) -> int:
+    """Run a command on a loop of its own, with its signals heard."""
+
+    async def watched() -> int:
+        with Interruptions() as interruptions:
+            try:
+                return await command(interruptions)
+            except asyncio.CancelledError:
+                if interruptions.signal is None:
+                    raise
+                return interruptions.exit_code
+
+    return asyncio.run(watched())

@@ -1,0 +1,150 @@
+"""`zai-images generate`: one prompt, one picture file."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from zai_images._errors import DownloadError
+from zai_images._models import ImageRequest
+from zai_images._picture import EXTENSIONS, Picture
+from zai_images._session import ImageSession
+from zai_images.cli._exit import Interruptions, UsageError, carry_out
+from zai_images.cli._names import slug
+from zai_images.cli._options import JSON, SANDBOX, PictureOptions
+from zai_images.cli._progress import duration
+from zai_images.cli._service import open_service
+from zai_images.cli._talk import Talk
+
+_DEFAULTS = PictureOptions()
+
+
+PROMPT = Annotated[str, Parameter(help="What the picture shall show.")]
+OUTPUT = Annotated[
+    Path | None,
+    Parameter(
+        name=["--output", "-o"],
+        help="Where to write it; replaced if it exists. If left out: a name made of "
+        "the prompt, in this folder, that no file has yet.",
+    ),
+]
+USER_ID = Annotated[
+    str | None,
+    Parameter(help="Your end user's id, 6-128 characters, for abuse checks."),
+]
+
+
+def generate(  # noqa: PLR0913 - the options of the command
+    prompt: PROMPT,
+    /,
+    *,
+    output: OUTPUT = None,
+    picture: PictureOptions = _DEFAULTS,
+    user_id: USER_ID = None,
+    sandbox: SANDBOX = False,
+    as_json: JSON = False,
+) -> int:
+    """
+    Make one picture and print the path of its file.
+
+    Example: zai-images generate "a fox in the snow" -o fox.png --quality hd
+    """
+    request = ImageRequest(prompt, user_id=user_id, **picture.given)
+    if output is not None:
+        _check_target(output)
+    talk = Talk(as_json=as_json)
+
+    async def command(_: Interruptions) -> int:
+        made = await _make(talk, request, sandbox=sandbox)
+        path = await _write(talk, made, output)
+        _say_facts(talk, made, sandbox=sandbox)
+        await talk.put((str(path), _record(made, path)))
+        return 0
+
+    return carry_out(command)
+
+
+def _check_target(path: Path) -> None:
+    """Find out before anything is paid that a file could not be written."""
+    if path.is_dir() or not path.name:
+        raise UsageError(f"--output {path}: name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"--output {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError(13, "the folder is not yours to write in", str(path))
+
+
+async def _make(talk: Talk, request: ImageRequest, *, sandbox: bool) -> Picture:
+    waiting = (
+        talk.console.status(f"making a picture ({request.quality or 'any quality'})")
+        if talk.on_terminal
+        else nullcontext()
+    )
+    async with open_service(talk, sandbox=sandbox) as service:
+        with waiting:
+            async with ImageSession(service.config) as session:
+                try:
+                    return await session.generate_picture(request)
+                except DownloadError as error:
+                    if error.response is not None:
+                        talk.say(f"Its link, in full: {error.response.url}")
+                    raise
+                except asyncio.CancelledError:
+                    stats = session.stats()
+                    if stats.billed or stats.maybe_billed:
+                        talk.say("The request was sent already: it may be billed.")
+                    raise
+
+
+async def _write(talk: Talk, picture: Picture, output: Path | None) -> Path:
+    extension = EXTENSIONS[picture.media_type]
+    request = picture.request
+    path = output or _free_name(slug(request.prompt if request else ""), extension)
+    if output is not None and output.suffix.lower() != extension:
+        talk.say(f"note: the picture is {picture.media_type}, whatever the name says")
+    try:
+        await picture.save(path)
+    except OSError:
+        if picture.response is not None:
+            talk.say(f"The picture is paid; its link, in full: {picture.response.url}")
+        raise
+    return path
+
+
+def _say_facts(talk: Talk, picture: Picture, *, sandbox: bool) -> None:
+    facts = [f"{picture.width}x{picture.height} {picture.media_type}"]
+    if picture.latency is not None:
+        facts.append(f"{duration(picture.latency)} in service")
+    if picture.cost is not None:
+        facts.append(f"${picture.cost:g}" + (" if it were real" if sandbox else ""))
+    talk.say(", ".join(facts))
+
+
+def _free_name(stem: str, extension: str) -> Path:
+    path = Path(stem + extension)
+    number = 1
+    while path.exists():
+        number += 1
+        path = Path(f"{stem}-{number}{extension}")
+    return path
+
+
+def _record(picture: Picture, path: Path) -> Mapping[str, Any]:
+    request, response = picture.request, picture.response
+    return {
+        "status": "done",
+        "path": str(path),
+        "prompt": request.prompt if request else None,
+        "model": request.model if request else None,
+        "quality": str(request.quality) if request else None,
+        "width": picture.width,
+        "height": picture.height,
+        "media_type": picture.media_type,
+        "seconds": picture.latency,
+        "cost": picture.cost,
+        "request_id": response.request_id if response else None,
+    }

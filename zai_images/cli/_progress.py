@@ -1,0 +1,128 @@
+"""How far a batch is: a bar where a person looks on, else a line now and then."""
+
+import asyncio
+from types import TracebackType
+from typing import Self
+
+import attrs
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from zai_images.cli._talk import Talk
+
+EVERY = 5.0  # seconds between two lines
+
+
+@attrs.define
+class Counts:
+    """
+    Count what becomes of a batch's requests.
+
+    Attributes:
+        total: Requests in the input.
+        made: Pictures made or fetched by this run.
+        there: Pictures that were in the folder already.
+        failed: Requests that ended in an error.
+        unknown: Requests that may be billed and have no picture.
+        unfetched: Of the failed, those whose picture is paid and not fetched.
+    """
+
+    total: int
+    made: int = 0
+    there: int = 0
+    failed: int = 0
+    unknown: int = 0
+    unfetched: int = 0
+
+    @property
+    def settled(self) -> int:
+        """Requests that are through."""
+        return self.made + self.there + self.failed + self.unknown
+
+    @property
+    def left(self) -> int:
+        """Requests that were not begun, or begun in vain and for free."""
+        return max(0, self.total - self.settled)
+
+
+class Reporter:
+    """Report on a batch while the block runs; `moved` after each change."""
+
+    def __init__(self, talk: Talk, counts: Counts) -> None:
+        self._talk = talk
+        self._counts = counts
+        self._loop = asyncio.get_running_loop()
+        self._begun = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the beginning."""
+        return self._loop.time() - self._begun
+
+    def __enter__(self) -> Self:
+        if self._talk.on_terminal:
+            self._bar = Progress(
+                BarColumn(),
+                TextColumn("{task.fields[words]}"),
+                console=self._talk.console,
+                transient=True,
+                redirect_stdout=False,  # the data must reach stdout, not stderr
+                redirect_stderr=False,
+            )
+            self._task = self._bar.add_task(
+                "", total=self._counts.total, words=self.words()
+            )
+            self._bar.start()
+            self._talk.live = True
+        else:
+            self._timer = self._loop.call_later(EVERY, self._line)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._bar is not None:
+            self._bar.stop()
+            self._talk.live = False
+
+    def _line(self) -> None:
+        self._talk.say(self.words())
+        self._timer = self._loop.call_later(EVERY, self._line)
+
+    def moved(self) -> None:
+        """Show the counts as they are now."""
+        if self._bar is not None:
+            self._bar.update(
+                self._task, completed=self._counts.settled, words=self.words()
+            )
+
+    def words(self) -> str:
+        """Say how far it is, how fast, and how long it will take."""
+        counts = self._counts
+        parts = [f"{counts.settled} of {counts.total}"]
+        if counts.failed:
+            parts.append(f"{counts.failed} failed")
+        if counts.unknown:
+            parts.append(f"{counts.unknown} unknown")
+        if counts.made and self.elapsed > 0:
+            rate = counts.made / self.elapsed
+            parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.0f}/min")
+            parts.append(f"{duration(counts.left / rate)} left")
+        return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Write seconds as people do: `8.2 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,84 @@
+"""Which service a command talks to: Z.AI's by the environment, or a private sandbox."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import attrs
+
+from zai_images._config import SessionConfig
+from zai_images._ledger import price_of
+from zai_images._rules import MODELS
+from zai_images.cli._exit import NoKeyError, UsageError
+from zai_images.cli._talk import Talk
+from zai_images.sandbox import Sandbox
+
+SPEED = 20.0
+
+
+@attrs.frozen(kw_only=True)
+class Service:
+    """
+    Hold a service.
+
+    Attributes:
+        config: What a session needs.
+        name: What a folder remembers of it: the base URL, or `sandbox`.
+        sandbox: Whether it is the private one, where nothing is paid.
+    """
+
+    config: SessionConfig
+    name: str
+    sandbox: bool
+
+
+@asynccontextmanager
+async def open_service(
+    talk: Talk,
+    *,
+    sandbox: bool,
+    limit: int | None = None,
+    places: int | None = None,
+) -> AsyncIterator[Service]:
+    """
+    Find the service, and start the private sandbox where it is wanted.
+
+    Args:
+        talk: Told that nothing is paid.
+        sandbox: Use a private sandbox.
+        limit: A ceiling on the pictures in flight.
+        places: How many the sandbox makes at once.
+
+    Raises:
+        NoKeyError: There is no key, and no sandbox is wanted.
+        ConfigurationError: The environment makes no sense.
+    """
+    if not sandbox:
+        config = SessionConfig.from_env(max_in_flight=limit)
+        if config.api_key is None:
+            raise NoKeyError
+        yield Service(config=config, name=config.base_url, sandbox=False)
+        return
+    talk.say("sandbox: nothing is paid, and the pictures are drawn on this machine")
+    async with Sandbox(speed=SPEED, limit=places) as box:
+        config = SessionConfig(
+            api_key=box.api_key,
+            base_url=box.base_url,
+            max_in_flight=limit,
+            # So that a cap on the cost can be tried too.
+            prices={name: rules.price for name, rules in MODELS.items()},
+        )
+        yield Service(config=config, name="sandbox", sandbox=True)
+
+
+def check_cap(service: Service, model: str, max_cost: float | None) -> None:
+    """
+    Refuse a cap on the cost where nobody knows the price.
+
+    Raises:
+        UsageError: It cannot be kept.
+    """
+    if max_cost is not None and price_of(service.config, model) is None:
+        raise UsageError(
+            f"--max-cost cannot be kept: the price of {model} at "
+            f"{service.config.host} is not known. Use --max-pictures."
+        )

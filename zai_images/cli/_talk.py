@@ -1,0 +1,89 @@
+"""What a command says: data on stdout, everything else on stderr."""
+
+import asyncio
+import json
+import os
+import sys
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+
+def shown(text: str, most: int = 500) -> str:
+    """Make a stranger's text fit for one line of a terminal."""
+    line = " ".join(text[: most * 2].split())
+    line = "".join(char if char.isprintable() else "�" for char in line)
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def some(number: int, thing: str) -> str:
+    """Write a number of things: `1 picture`, `2 pictures`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Keep quiet when nobody listens; rich would end the program."""
+        self.quiet = True
+        silence(sys.stderr)
+
+
+class Talk:
+    """
+    Write to both streams.
+
+    Attributes:
+        as_json: The data is wanted as JSON, one object a line.
+        live: A progress bar is on the screen.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.live = False
+        self.console = _Console(stderr=True, highlight=False)
+        self._heard = True
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether a person looks at stderr."""
+        return self.console.is_terminal and not self.console.is_dumb_terminal
+
+    def say(self, text: str, style: str = "") -> None:
+        """Write a line on stderr."""
+        self.console.print(Text(text, style=style), soft_wrap=True)
+
+    async def put(self, *data: tuple[str | None, object]) -> None:
+        """
+        Write data on stdout: lines, or records where JSON is wanted.
+
+        A thread waits for a slow reader: this loop has paid answers to receive.
+        """
+        await asyncio.to_thread(self.put_now, *data)
+
+    def put_now(self, *data: tuple[str | None, object]) -> None:
+        """Write data on stdout, and keep quiet when nobody reads it any more."""
+        if self.as_json:
+            lines = [json.dumps(record, ensure_ascii=False) for _, record in data]
+        else:
+            lines = [line for line, _ in data if line is not None]
+        if not lines or not self._heard:
+            return
+        text = "\n".join(lines)
+        if self.live and sys.stdout.isatty():
+            # The bar lives on the same screen, so it must know.
+            self.console.print(Text(text), soft_wrap=True)
+            return
+        try:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            self._heard = False
+            silence(sys.stdout)
+
+
+def silence(stream: TextIO) -> None:
+    """Let Python's own last flush of a stream find somebody who listens."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
