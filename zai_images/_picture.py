@@ -94,8 +94,9 @@ def write_atomically(target: Path, data: bytes) -> None:
 
     Readable by its owner only: prompts and pictures may be private.
     """
+    # 50 characters are 200 bytes at most, of the 255 that a name may have.
     descriptor, name = tempfile.mkstemp(
-        prefix=f".{target.name[:80]}.", suffix=".part", dir=target.parent
+        prefix=f".{target.name[:50]}.", suffix=".part", dir=target.parent
     )
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,7 +1,5 @@
 """The command line: generate, sandbox, doctor, and how every command ends."""
 
-# ruff: noqa: ASYNC240 - the loop of a test may wait for its own small files
-
 import asyncio
 import json
 import os
@@ -11,11 +9,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import aiohttp
 import pytest
 from PIL import Image
+from support.keys import KEY
 
 import zai_images
 from zai_images import AccountError, BudgetError, ConfigurationError, ServerError
@@ -26,29 +24,6 @@ from zai_images.cli._progress import duration
 from zai_images.cli._talk import shown
 from zai_images.sandbox import Sandbox
 from zai_images.sandbox._service import Service
-
-KEY = "sk-a-key-nobody-may-see"
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    async def cli(*arguments):
-        code = await asyncio.to_thread(main, list(arguments))
-        out, err = capsys.readouterr()
-        assert KEY not in out + err
-        return SimpleNamespace(code=code, out=out, err=err)
-
-    return cli
-
-
-@pytest.fixture
-async def service(monkeypatch):
-    async with Sandbox(speed=200, api_key=KEY, pictures="plain") as service:
-        monkeypatch.setenv("ZAI_BASE_URL", service.base_url)
-        monkeypatch.setenv("ZAI_API_KEY", service.api_key)
-        yield service
 
 
 def size(path):

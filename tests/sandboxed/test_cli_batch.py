@@ -1,7 +1,5 @@
 """The batch command against a sandbox whose bill the test can read."""
 
-# ruff: noqa: ASYNC230, ASYNC240 - the loop of a test may wait for its own small files
-
 import asyncio
 import fcntl
 import io
@@ -10,48 +8,11 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
-from zai_images.cli import main
-from zai_images.sandbox import Sandbox
-
 EXAMPLES = Path(__file__).parents[2] / "docs/examples/prompts.txt"
-KEY = "sk-a-key-nobody-may-see"
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    async def cli(*arguments):
-        code = await asyncio.to_thread(main, [str(one) for one in arguments])
-        out, err = capsys.readouterr()
-        assert KEY not in out + err
-        return SimpleNamespace(code=code, out=out, err=err)
-
-    return cli
-
-
-@pytest.fixture
-async def service(monkeypatch):
-    async with Sandbox(speed=200, api_key=KEY, pictures="plain") as service:
-        monkeypatch.setenv("ZAI_BASE_URL", service.base_url)
-        monkeypatch.setenv("ZAI_API_KEY", service.api_key)
-        yield service
-
-
-@pytest.fixture
-def batch(cli, service, tmp_path):
-    """Run a batch of prompts at the service, into the folder `out`."""
-
-    async def batch(*options, prompts=("a fox", "a bear", "a cat")):
-        (tmp_path / "p.txt").write_text("\n".join(prompts))
-        return await cli("batch", "p.txt", "--out", "out", *options)
-
-    return batch
 
 
 def pictures(folder="out"):

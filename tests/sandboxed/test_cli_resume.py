@@ -1,47 +1,25 @@
 """What a batch keeps of what was paid, and what the next run does with it."""
 
-# ruff: noqa: ASYNC230, ASYNC240 - the loop of a test may wait for its own small files
-
 import asyncio
 import json
 import os
 import signal
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from support.keys import KEY
 
 from zai_images.cli import main
 from zai_images.cli._folder import Folder
 from zai_images.cli._notes import Notes
-from zai_images.sandbox import Sandbox
-
-KEY = "sk-a-key-nobody-may-see"
 
 
-@pytest.fixture
-async def service(monkeypatch, tmp_path):
+@pytest.fixture(autouse=True)
+def _own_folder_and_no_wait_for_fresh_links(monkeypatch, tmp_path):
+    """A fresh link that answers 404 is waited for; not here."""
     monkeypatch.chdir(tmp_path)
-    # A fresh link that answers 404 is waited for; not here.
     monkeypatch.setattr("zai_images._retry.FRESH_LINK", 0.0)
-    async with Sandbox(speed=200, api_key=KEY, pictures="plain") as service:
-        monkeypatch.setenv("ZAI_BASE_URL", service.base_url)
-        monkeypatch.setenv("ZAI_API_KEY", service.api_key)
-        yield service
-
-
-@pytest.fixture
-def batch(capsys, service):
-    async def batch(*options, prompts=("a fox", "a bear", "a cat")):
-        Path("p.txt").write_text("\n".join(prompts))
-        arguments = ["batch", "p.txt", "--out", "out", *options]
-        code = await asyncio.to_thread(main, arguments)
-        out, err = capsys.readouterr()
-        assert KEY not in out + err
-        return SimpleNamespace(code=code, out=out, err=err)
-
-    return batch
 
 
 def pictures():

@@ -729,7 +729,7 @@ def test_files_are_written_beside_their_target(tmp_path: Path):
     """A rename across two file systems would not be atomic."""
     from zai_images._picture import write_atomically
 
-    name = "x" * 200 + ".png"
-    write_atomically(tmp_path / name, b"data")
+    for name in ("x" * 200 + ".png", "\N{FOX FACE}" * 62 + ".png"):
+        write_atomically(tmp_path / name, b"data")
 
-    assert (tmp_path / name).read_bytes() == b"data"
+        assert (tmp_path / name).read_bytes() == b"data"

@@ -1,0 +1,44 @@
+"""The command line as tests call it: in this process, at a service of their own."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from support.keys import KEY
+
+from zai_images.cli import main
+from zai_images.sandbox import Sandbox
+
+
+@pytest.fixture
+def cli(capsys, monkeypatch, tmp_path):
+    """Run a command in a fresh folder; the key must not be seen, whatever it does."""
+    monkeypatch.chdir(tmp_path)
+
+    async def cli(*arguments):
+        code = await asyncio.to_thread(main, [str(one) for one in arguments])
+        out, err = capsys.readouterr()
+        assert KEY not in out + err
+        return SimpleNamespace(code=code, out=out, err=err)
+
+    return cli
+
+
+@pytest.fixture
+async def service(monkeypatch):
+    """Point the command line at a sandbox whose bill the test can read."""
+    async with Sandbox(speed=200, api_key=KEY, pictures="plain") as service:
+        monkeypatch.setenv("ZAI_BASE_URL", service.base_url)
+        monkeypatch.setenv("ZAI_API_KEY", service.api_key)
+        yield service
+
+
+@pytest.fixture
+def batch(cli, service, tmp_path):
+    """Run a batch of prompts at the service, into the folder `out`."""
+
+    async def batch(*options, prompts=("a fox", "a bear", "a cat")):
+        (tmp_path / "p.txt").write_text("\n".join(prompts))
+        return await cli("batch", "p.txt", "--out", "out", *options)
+
+    return batch
