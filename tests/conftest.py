@@ -55,4 +55,4 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every pause exactly what it is meant to be at least."""
-    monkeypatch.setattr("zai_images._retry.random.uniform", lambda low, _: low)
+    monkeypatch.setattr("random.uniform", lambda low, _: low)

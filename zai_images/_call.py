@@ -9,8 +9,9 @@ import attrs
 
 from zai_images import events
 from zai_images._errors import Billed, RateLimitedError, ZaiImagesError
-from zai_images._gate import Gate
+from zai_images._gate import End, Gate, Verdict
 from zai_images._ledger import Ledger
+from zai_images._limit import Sent
 from zai_images._models import ImageRequest
 from zai_images._protocol import judge
 from zai_images._response import ImageResponse
@@ -61,6 +62,7 @@ class Call:
         patience: Patience,
         ledgers: Sequence[Ledger],
         ceiling: asyncio.Semaphore | None,
+        batch: bool,
         price: float | None,
     ) -> None:
         self.request = request
@@ -69,12 +71,15 @@ class Call:
         self._patience = patience
         self._ledgers = ledgers
         self._ceiling = ceiling
+        self._is_batch = batch
         self._price = price
         self._body = encode(request)
         self._loop = asyncio.get_running_loop()
         self._sent_at = 0.0
         self._latency = 0.0
         self._billed: Billed = "no"
+        self._answered = False
+        self._sent: Sent
 
     async def run(self, retry: CallRetry) -> Answer:
         """
@@ -101,7 +106,7 @@ class Call:
             cost=self._price,
         )
 
-    def _tell(self, kind: type[events.Event], **fields: object) -> None:
+    def _tell(self, kind: type[events.CallEvent], **fields: object) -> None:
         if (observer := self._tools.observer) is not None:
             event = kind(request=self.request, at=self._loop.time(), **fields)
             events.notify(observer, event)
@@ -113,25 +118,39 @@ class Call:
 
     async def _attempt(self) -> ImageResponse:
         await self._patience.take(self._enter)
+        verdict: Verdict = End.UNSENT
         try:
-            return await self._account()
+            response = await self._account()
+        except RateLimitedError as error:
+            verdict = error
+            raise
+        except BaseException:
+            reached = self._answered or self._billed != "no"
+            verdict = End.ANSWER if reached else End.UNSENT
+            raise
+        else:
+            verdict = End.PICTURE
+            return response
         finally:
-            self._leave()
+            self._leave(verdict)
 
     async def _enter(self) -> None:
         """Take a place of this batch's own bound, then one at the service."""
-        if self._ceiling is None:
-            await self._tools.gate.enter()
-            return
-        await self._ceiling.acquire()
+        if self._ceiling is not None:
+            await self._ceiling.acquire()
         try:
-            await self._tools.gate.enter()
+            self._sent = await self._tools.gate.enter(
+                str(self.request.quality),
+                batch=self._is_batch,
+                again=self.attempts > 0,
+            )
         except BaseException:
-            self._ceiling.release()
+            if self._ceiling is not None:
+                self._ceiling.release()
             raise
 
-    def _leave(self) -> None:
-        self._tools.gate.leave()
+    def _leave(self, verdict: Verdict) -> None:
+        self._tools.gate.leave(self._sent, verdict)
         if self._ceiling is not None:
             self._ceiling.release()
 
@@ -139,6 +158,7 @@ class Call:
         """Make one attempt between the ledgers' first word and their last."""
         self.attempts += 1
         self._billed = "no"
+        self._answered = False
         begun: list[Ledger] = []
         try:
             for ledger in self._ledgers:
@@ -161,6 +181,7 @@ class Call:
             self._on_error(error)
             raise
         self._billed = "maybe"
+        self._answered = True
         self._latency = self._loop.time() - self._sent_at
         for ledger in self._ledgers:
             await ledger.answered(raw)
@@ -174,7 +195,7 @@ class Call:
 
     def _on_write(self) -> None:
         self._billed = "maybe"
-        self._sent_at = self._loop.time()
+        self._sent.at = self._sent_at = self._loop.time()
         self._tell(events.Sent, attempt=self.attempts)
 
     def _on_error(self, error: ZaiImagesError) -> None:

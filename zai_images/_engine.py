@@ -1,40 +1,76 @@
 """What a session opens on an event loop, and closes with it."""
 
 import asyncio
+import resource
+from collections.abc import Callable
 
 import attrs
 
 from zai_images._config import SessionConfig
+from zai_images._decision import Adaptive, Decision, Fixed, Pauses
 from zai_images._download import Downloader, expiry, masked
 from zai_images._errors import DownloadError
 from zai_images._gate import Gate
 from zai_images._picture import FetchError, Picture
 from zai_images._response import ImageResponse
 from zai_images._retry import persist_download
+from zai_images._rules import MODELS
 from zai_images._stats import ModelStats, Tally
 from zai_images._transport import Http, open_transport, pool_limit
 
-DEFAULT_PLACES = 5  # what three independent projects saw for CogView-4
+DEFAULT_PLACES = 5  # for adaptive=False: what three independent projects saw
+FILES_KEPT = 64  # open files left to the rest of the process
+
+OnChange = Callable[[str, int, int, str], None]
+
+
+def _open_files() -> int:
+    """Tell how many connections the process may hold: the system's bound, not ours."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**20 if soft == resource.RLIM_INFINITY else max(1, soft - FILES_KEPT)
 
 
 class Engine:
     """Hold what lives and dies with one event loop: the two pools and the places."""
 
-    def __init__(self, config: SessionConfig, http: Http | None) -> None:
+    def __init__(
+        self, config: SessionConfig, http: Http | None, on_change: OnChange
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.transport = open_transport(config, http)
         self.downloader = Downloader(config)
         self.downloads = asyncio.Semaphore(config.max_downloads)
         self.gates: dict[str, Gate] = {}
-        limits = (config.max_in_flight or DEFAULT_PLACES, pool_limit(http))
-        self._places = min(limit for limit in limits if limit)
-        self._reason = "max_in_flight" if config.max_in_flight else "default"
+        self._config = config
+        bounds = (config.max_in_flight, pool_limit(http), _open_files())
+        self._ceiling = min(bound for bound in bounds if bound)
+        self._on_change = on_change
 
     def gate(self, model: str) -> Gate:
-        """Find the places of a model."""
+        """Find the gate of a model."""
         if model not in self.gates:
-            self.gates[model] = Gate(self._places)
+            self.gates[model] = Gate(self._decision(model), self._tell(model))
         return self.gates[model]
+
+    def _decision(self, model: str) -> Decision:
+        config = self._config
+        pauses = Pauses(config.retry.busy_pause, config.retry.max_busy_pause)
+        if not config.adaptive:
+            places = config.max_in_flight or DEFAULT_PLACES
+            return Fixed(min(places, self._ceiling), pauses)
+        rules = MODELS.get(model)
+        return Adaptive(
+            {str(k): v for k, v in rules.windows.items()} if rules else {},
+            known=config.known_limits.get(model),
+            ceiling=self._ceiling,
+            pauses=pauses,
+        )
+
+    def _tell(self, model: str) -> Callable[[int, int, str], None]:
+        def tell(old: int, new: int, reason: str) -> None:
+            self._on_change(model, old, new, reason)
+
+        return tell
 
     @property
     def in_flight(self) -> int:
@@ -46,8 +82,8 @@ class Engine:
         return {
             model: ModelStats(
                 in_flight=gate.in_flight,
-                limit=gate.limit,
-                limit_reason=self._reason,
+                limit=gate.decision.limit,
+                limit_reason=gate.decision.reason,
                 latency=tally.latency(model),
             )
             for model, gate in self.gates.items()

@@ -216,7 +216,7 @@ class Fanout:
         item.request = request = as_request(item.request)
         self.check(request.model)
         answer = await self._session._answer(  # noqa: SLF001 - the internal door for batches
-            request, ledger=item, ceiling=self._ceiling
+            request, ledger=item, ceiling=self._ceiling, batch=True
         )
         item.response = answer.response
         self._outbox.expect()

@@ -13,7 +13,7 @@ from typing import NoReturn, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never
 
-from zai_images._codes import CODES, OVERLOADED
+from zai_images._codes import CODES
 from zai_images._config import RetryPolicy
 from zai_images._errors import (
     AnswerLostError,
@@ -93,7 +93,9 @@ class Patience:
             self.waited += loop.time() - begun
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for `seconds`, or for what is left."""
+        """Wait for `seconds` or what is left; for 0 not even a turn of the loop."""
+        if seconds <= 0:
+            return
         if self.left is not None:
             seconds = min(seconds, self.left)
         self.waited += seconds
@@ -163,11 +165,11 @@ class CallRetry:
 
     def pause(self, error: BaseException | None, attempt: int) -> float:
         """Choose the seconds to wait, with jitter that only ever adds."""
+        if isinstance(error, RateLimitedError) and error.code in CODES:
+            return 0.0  # the gate knows when: it has heard of every refusal
         policy = self._policy
         if isinstance(error, APIError) and error.retry_after is not None:
             seconds = min(error.retry_after, policy.max_busy_pause)
-        elif isinstance(error, APIError) and error.code in OVERLOADED:
-            seconds = min(policy.busy_pause * 2 ** (attempt - 1), policy.max_busy_pause)
         else:
             seconds = min(policy.first_pause * 2 ** (attempt - 1), policy.max_pause)
         return seconds * random.uniform(1.0, 1.25)

@@ -129,8 +129,16 @@ class ImageSession:
             if engine.loop.is_closed():  # then closing waits for nothing
                 await engine.aclose()
         if self._engine is None:
-            self._engine = Engine(self.config, self._http)
+            self._engine = Engine(self.config, self._http, self._on_change)
         return self._engine
+
+    def _on_change(self, model: str, old: int, new: int, reason: str) -> None:
+        if self._observer is not None:
+            now = asyncio.get_running_loop().time()
+            event = events.LimitChanged(
+                model=model, at=now, old=old, new=new, reason=reason
+            )
+            events.notify(self._observer, event)
 
     def _price(self, model: str) -> float | None:
         if model not in self._prices:
@@ -144,8 +152,9 @@ class ImageSession:
         max_wait: float | None = None,
         ledger: Ledger | None = None,
         ceiling: asyncio.Semaphore | None = None,
+        batch: bool = False,
     ) -> Answer:
-        """Get one picture made; `ledger` and `ceiling` are a batch's own."""
+        """Get one picture made; the rest is a batch's own."""
         engine = await self._opened()
         price = self._price(request.model)
         entry = self._budget.entry(price)
@@ -162,6 +171,7 @@ class ImageSession:
             patience=patience,
             ledgers=tuple(one for one in (entry, ledger) if one is not None),
             ceiling=ceiling,
+            batch=batch,
             price=price,
         )
         return await call.run(

@@ -23,28 +23,57 @@ class Event:
     Be what every event derives from.
 
     Attributes:
-        request: What was asked for.
         at: When, in seconds of the running event loop's clock.
     """
 
-    request: ImageRequest
     at: float
 
 
 @attrs.frozen(kw_only=True)
-class Queued(Event):
+class CallEvent(Event):
+    """
+    Be what every event of a call derives from.
+
+    Attributes:
+        request: What was asked for.
+    """
+
+    request: ImageRequest
+
+
+@attrs.frozen(kw_only=True)
+class LimitChanged(Event):
+    """
+    The places believed to be there have changed.
+
+    Attributes:
+        model: Whose.
+        old: How many before.
+        new: How many now.
+        reason: What that rests on: "growing", "refused", "known", "latency",
+            "max_in_flight" or "fixed".
+    """
+
+    model: str
+    old: int
+    new: int
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Queued(CallEvent):
     """A call has begun to wait for its first place."""
 
 
 @attrs.frozen(kw_only=True)
-class Sent(Event):
+class Sent(CallEvent):
     """The first byte of an attempt is about to leave."""
 
     attempt: int
 
 
 @attrs.frozen(kw_only=True)
-class Refused(Event):
+class Refused(CallEvent):
     """The service refused an attempt for now; this is free."""
 
     attempt: int
@@ -52,7 +81,7 @@ class Refused(Event):
 
 
 @attrs.frozen(kw_only=True)
-class Retried(Event):
+class Retried(CallEvent):
     """An attempt failed, and another follows after `pause` seconds."""
 
     attempt: int
@@ -61,7 +90,7 @@ class Retried(Event):
 
 
 @attrs.frozen(kw_only=True)
-class Answered(Event):
+class Answered(CallEvent):
     """A picture was made, `latency` seconds after its request was sent."""
 
     attempt: int
@@ -69,21 +98,21 @@ class Answered(Event):
 
 
 @attrs.frozen(kw_only=True)
-class Downloaded(Event):
+class Downloaded(CallEvent):
     """A picture of `size` bytes was fetched and checked."""
 
     size: int
 
 
 @attrs.frozen(kw_only=True)
-class Abandoned(Event):
+class Abandoned(CallEvent):
     """A call was cancelled after its request was sent or its picture was paid."""
 
     billed: Billed
 
 
 @attrs.frozen(kw_only=True)
-class Failed(Event):
+class Failed(CallEvent):
     """A call ended in an error."""
 
     error: ZaiImagesError

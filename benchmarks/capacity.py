@@ -1,0 +1,333 @@
+"""
+How much of an account's capacity is used, by a client that is told nothing.
+
+The real `BatchRunner`, session and aiohttp, against a loopback server on virtual time:
+
+    python benchmarks/capacity.py [--quick] [--seeds 5] [--only NAME ...]
+
+For each scenario: the makespan of a client that knows the limit at every moment over
+ours (1 is perfect), and the refusals for each 100 pictures, beside their bars.
+"""
+
+import argparse
+import asyncio
+import functools
+import json
+import random
+import statistics
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import looptime
+from service import Server, Service, ideal
+
+from zai_images import BatchRunner, Done, ImageRequest, ImageSession, SessionConfig
+
+FAST = {"standard": (0.25, 0.5), "hd": (0.9, 1.0)}
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """
+    Say what is asked of the gate.
+
+    Attributes:
+        service: How the service behaves.
+        jobs: Pictures of each session that shares the account.
+        ratio: The least share of the ideal makespan.
+        refused: The most refusals for each 100 pictures.
+        known: A limit remembered from an earlier run.
+        starts: When each session starts.
+        hd: Every second picture in hd.
+        within: The most seconds the last session's job may take.
+        p99: The most seconds of latency at the 99th percentile.
+        after: Count latencies of what was sent after so many seconds only.
+        seeds: How many times the usual number of seeds.
+    """
+
+    service: Service
+    jobs: tuple[int, ...]
+    ratio: float = 0.0
+    refused: float = 1e9
+    known: int | None = None
+    starts: tuple[float, ...] = ()
+    hd: bool = False
+    within: float | None = None
+    p99: float | None = None
+    after: float = 0.0
+    seeds: int = 1
+
+
+LIMIT_50 = Service(limit=50)
+SCENARIOS = {
+    "limit 1": Scenario(service=Service(limit=1), jobs=(40,), ratio=0.98, refused=18),
+    "limit 3": Scenario(service=Service(limit=3), jobs=(200,), ratio=0.98, refused=6),
+    "limit 8": Scenario(service=Service(limit=8), jobs=(300,), ratio=0.98, refused=4),
+    "limit 50": Scenario(service=LIMIT_50, jobs=(500,), ratio=0.95, refused=2.5),
+    "limit 50, remembered": Scenario(
+        service=LIMIT_50, jobs=(500,), ratio=0.98, refused=2.5, known=50
+    ),
+    "drop 50 to 10": Scenario(
+        service=Service(limit=50, moves=(200, 10)), jobs=(500,), ratio=0.96, refused=5
+    ),
+    "rise 10 to 50": Scenario(
+        service=Service(limit=10, moves=(200, 50)),
+        jobs=(500,),
+        ratio=0.94,
+        refused=4,
+        seeds=4,
+    ),
+    "rise at 120": Scenario(
+        service=Service(limit=10, moves=(120, 50)), jobs=(500,), ratio=0.92, refused=4
+    ),
+    "rise at 280": Scenario(
+        service=Service(limit=10, moves=(280, 50)), jobs=(500,), ratio=0.92, refused=4
+    ),
+    "freed late, limit 8": Scenario(
+        service=Service(limit=8, lag=0.4), jobs=(300,), ratio=0.96, refused=6
+    ),
+    "freed late, limit 50": Scenario(
+        service=Service(limit=50, lag=0.4), jobs=(500,), ratio=0.93, refused=6
+    ),
+    "two sessions, limit 8": Scenario(
+        service=Service(limit=8), jobs=(200, 200), ratio=0.94, refused=8
+    ),
+    "four sessions, limit 8": Scenario(
+        service=Service(limit=8), jobs=(100,) * 4, ratio=0.88, refused=18
+    ),
+    "one call beside a bulk job": Scenario(
+        service=Service(limit=8),
+        jobs=(300, 1),
+        starts=(0.0, 60.0),
+        ratio=0.95,
+        refused=7,
+        within=45,
+    ),
+    "limit 8, 2 % errors": Scenario(
+        service=Service(limit=8, errors=0.02), jobs=(300,), ratio=0.98, refused=5
+    ),
+    "half hd, limit 50": Scenario(
+        service=LIMIT_50, jobs=(500,), ratio=0.96, refused=4, hd=True
+    ),
+    "60 a minute, as 1303": Scenario(
+        service=Service(limit=50, rate=1.0, rate_code="1303"),
+        jobs=(500,),
+        ratio=0.97,
+        refused=3,
+    ),
+    "60 a minute, as 1302": Scenario(
+        service=Service(limit=50, rate=1.0), jobs=(500,), ratio=0.95, refused=20
+    ),
+    "slow refusals, limit 8": Scenario(
+        service=Service(limit=8, refusal=(1.0, 3.0)),
+        jobs=(300,),
+        ratio=0.97,
+        refused=9,
+    ),
+    "slow refusals, limit 50": Scenario(
+        service=Service(limit=50, refusal=(1.0, 3.0)),
+        jobs=(500,),
+        ratio=0.88,
+        refused=6,
+    ),
+    "5000, limit 3": Scenario(
+        service=Service(limit=3), jobs=(5000,), ratio=0.97, refused=2
+    ),
+    "5000, limit 8": Scenario(
+        service=Service(limit=8), jobs=(5000,), ratio=0.97, refused=2
+    ),
+    "5000, limit 50": Scenario(service=LIMIT_50, jobs=(5000,), ratio=0.97, refused=2),
+    "5000, drop": Scenario(
+        service=Service(limit=50, moves=(2000, 10)),
+        jobs=(5000,),
+        ratio=0.97,
+        refused=2,
+    ),
+    "5000, rise": Scenario(
+        service=Service(limit=10, moves=(2000, 50)),
+        jobs=(5000,),
+        ratio=0.97,
+        refused=2,
+    ),
+    "a sandbox at speed 20, limit 5": Scenario(
+        service=Service(
+            limit=5, windows=FAST, network=(0.001, 0.003), refusal=(0.002, 0.01)
+        ),
+        jobs=(24,),
+        ratio=0.67,
+    ),
+    "a silent queue of 20 places": Scenario(
+        service=Service(queue=20), jobs=(500,), p99=25
+    ),
+    "a silent queue of 4, after a minute": Scenario(
+        service=Service(queue=4), jobs=(300,), p99=22, after=60
+    ),
+}
+
+
+@attrs.frozen(kw_only=True)
+class Measured:
+    """Hold one run of a scenario."""
+
+    ratio: float
+    refused: float
+    longest: float
+    p99: float
+    last: float
+    lost: int
+    most: int
+
+
+async def run(scenario: Scenario, seed: int) -> Measured:
+    """Run a scenario once; the seed governs the service and the client's jitter."""
+    random.seed(seed)
+    async with Server(scenario.service, seed) as server:
+        jobs = [
+            _job(server, scenario, index, count)
+            for index, count in enumerate(scenario.jobs)
+        ]
+        done = await asyncio.gather(*jobs)
+    record = server.record
+    pictures = sum(scenario.jobs)
+    makespan = max(one.ended for one in done)
+    sent = [pair for one in done for pair in one.latencies]
+    late = sorted(took for at, took in sent if at >= scenario.after) or [0.0]
+    return Measured(
+        ratio=ideal(record.times, scenario.service) / makespan,
+        refused=100 * record.refused / pictures,
+        longest=max(took for _, took in sent),
+        p99=late[int(0.99 * (len(late) - 1))],
+        last=done[-1].ended - done[-1].began,
+        lost=pictures - sum(len(one.latencies) for one in done),
+        most=record.most,
+    )
+
+
+@attrs.define
+class _Job:
+    began: float = 0.0
+    ended: float = 0.0
+    latencies: list[tuple[float, float]] = attrs.field(factory=list)
+
+
+async def _job(server: Server, scenario: Scenario, index: int, count: int) -> _Job:
+    loop = asyncio.get_running_loop()
+    start = scenario.starts[index] if scenario.starts else 0.3 * index
+    await asyncio.sleep(start)
+    known = {"cogview-4-250304": scenario.known} if scenario.known else {}
+    config = SessionConfig(api_key="any", base_url=server.base_url, known_limits=known)
+    job = _Job(began=loop.time())
+    requests = (
+        ImageRequest(f"{n}", quality="hd" if scenario.hd and n % 2 else "standard")
+        for n in range(count)
+    )
+    async with (
+        ImageSession(config) as session,
+        BatchRunner(session).run(requests) as batch,
+    ):
+        async for outcome in batch:
+            if isinstance(outcome, Done):
+                now = loop.time()
+                job.latencies.append((now - outcome.latency, outcome.latency))
+    job.ended = max(at + took for at, took in job.latencies)
+    return job
+
+
+def on_virtual_time(main: Callable[[], Coroutine[Any, Any, Measured]]) -> Measured:
+    """Run on a loop whose clock jumps to the next thing due."""
+    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        return runner.run(main())
+
+
+def verdict(scenario: Scenario, runs: Sequence[Measured]) -> list[str]:
+    """Name the bars that were missed."""
+    mean = statistics.mean
+    missed = []
+    if mean(r.ratio for r in runs) < scenario.ratio:
+        missed.append("ratio")
+    if mean(r.refused for r in runs) > scenario.refused:
+        missed.append("refused")
+    if scenario.within and max(r.last for r in runs) > scenario.within:
+        missed.append("within")
+    if scenario.p99 and mean(r.p99 for r in runs) > scenario.p99:
+        missed.append("p99")
+    if scenario.p99 is None and max(r.longest for r in runs) > _longest(scenario):
+        missed.append("longest")
+    if any(r.lost for r in runs) and not scenario.service.errors:
+        missed.append("lost")
+    return missed
+
+
+def _longest(scenario: Scenario) -> float:
+    window = scenario.service.windows["hd" if scenario.hd else "standard"]
+    return window[1] + 0.5
+
+
+def main() -> int:
+    """Run the scenarios asked for, and print a line each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two short ones, one seed")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", nargs="*", default=None)
+    parser.add_argument("--json", type=Path, help="write the figures here as well")
+    asked = parser.parse_args()
+    names = asked.only or list(SCENARIOS)
+    if asked.quick:
+        names, asked.seeds = ["limit 3", "a sandbox at speed 20, limit 5"], 1
+    figures: dict[str, dict[str, float]] = {}
+    short = 0
+    print(
+        f"{'scenario':36} {'ratio':>6} {'worst':>6} {'bar':>5} "
+        f"{'refused':>8} {'bar':>5}"
+    )
+    for name in names:
+        scenario = SCENARIOS[name]
+        more = 1 if asked.quick else scenario.seeds
+        runs = [
+            on_virtual_time(functools.partial(run, scenario, seed))
+            for seed in range(1000, 1000 + asked.seeds * more)
+        ]
+        missed = verdict(scenario, runs)
+        short += bool(missed)
+        figures[name] = _figures(runs)
+        print(_line(name, scenario, figures[name], missed), flush=True)
+    if asked.json:
+        asked.json.write_text(json.dumps(figures, indent=1))
+    return 1 if short else 0
+
+
+def _figures(runs: Sequence[Measured]) -> dict[str, float]:
+    mean = statistics.mean
+    return {
+        "ratio": mean(r.ratio for r in runs),
+        "worst ratio": min(r.ratio for r in runs),
+        "refused per 100": mean(r.refused for r in runs),
+        "longest": max(r.longest for r in runs),
+        "p99": mean(r.p99 for r in runs),
+        "last session": max(r.last for r in runs),
+        "most in flight": max(r.most for r in runs),
+    }
+
+
+def _line(
+    name: str, scenario: Scenario, found: dict[str, float], missed: list[str]
+) -> str:
+    bar = f"{scenario.ratio:.2f}" if scenario.ratio else "-"
+    waste = f"{scenario.refused:.1f}" if scenario.refused < 1e9 else "-"
+    more = f"longest {found['longest']:5.1f} s"
+    if scenario.within:
+        more += f", last call {found['last session']:.0f} s (bar {scenario.within:g})"
+    if scenario.p99:
+        more += f", p99 {found['p99']:.1f} s (bar {scenario.p99:g})"
+    short = f"  <- {', '.join(missed)}" if missed else ""
+    return (
+        f"{name:36} {found['ratio']:6.3f} {found['worst ratio']:6.3f} {bar:>5} "
+        f"{found['refused per 100']:8.1f} {waste:>5}  {more}{short}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
