@@ -3,13 +3,16 @@
 import ipaddress
 import re
 import socket
-from urllib.parse import urlsplit
+
+from yarl import URL
 
 from zai_images._config import is_loopback
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+_PLAIN = re.compile(r"[!-~]+")
 
 
 class AddressRefusedError(OSError):
@@ -21,7 +24,7 @@ def is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if int(address) >> 32 == 0 or address.is_site_local:  # both deprecated
+        if address in _LOCAL_NAT64 or address.is_site_local or int(address) >> 32 == 0:
             return False
         for inner in (address.ipv4_mapped, address.sixtofour):
             if inner is not None:
@@ -47,9 +50,9 @@ def check_address(text: str, *, loopback: bool) -> None:
         raise AddressRefusedError(f"{address} is not a public address")
 
 
-def check_link(url: str, *, loopback: bool, proxied: bool) -> None:
+def check_link(url: str, *, loopback: bool, proxied: bool) -> URL:
     """
-    Refuse a link by what can be read off it.
+    Refuse a link by what can be read off it; return it as it shall be fetched.
 
     Behind a proxy this is all that can be done: the proxy resolves the name.
 
@@ -57,23 +60,25 @@ def check_link(url: str, *, loopback: bool, proxied: bool) -> None:
         AddressRefusedError: It is not https, has no host, or spells a private address.
     """
     try:
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-        _ = parts.port
+        # A signed link goes out as it is written: quoting it anew may spoil it.
+        link = URL(url, encoded=_PLAIN.fullmatch(url) is not None)
+        host = (link.raw_host or "").rstrip(".").lower()
+        _ = link.port
     except ValueError:
         raise AddressRefusedError("it is not a URL") from None
-    if parts.scheme not in ("http", "https"):
-        raise AddressRefusedError(f"it is {parts.scheme or 'nothing'}, not https")
-    if not host or parts.username is not None or parts.password is not None:
+    if link.scheme not in ("http", "https"):
+        raise AddressRefusedError(f"it is {link.scheme or 'nothing'}, not https")
+    if not host or link.user is not None or link.password is not None:
         raise AddressRefusedError("it has no plain host")
     if loopback and is_loopback(host):
-        return
-    if parts.scheme != "https":
+        return link
+    if link.scheme != "https":
         raise AddressRefusedError("it is http, not https")
     if proxied or ":" in host:
         literal = _literal(host)
         if is_loopback(host) or (literal is not None and not is_public(literal)):
             raise AddressRefusedError(f"{host} is not a public address")
+    return link
 
 
 def _literal(host: str) -> Address | None:

@@ -129,10 +129,13 @@ class BatchRun:
         if fanout is None:
             return self._counts
         ended = fanout.loop.time() if self._ended is None else self._ended
+        answered = sum(left.response is not None for left in self.abandoned)
         return attrs.evolve(
             self._counts,
             unsent=len(self.unsent),
             abandoned=len(self.abandoned),
+            billed=self._counts.billed + answered,
+            maybe_billed=self._counts.maybe_billed + len(self.abandoned) - answered,
             elapsed=ended - self._begun,
         )
 
@@ -175,6 +178,12 @@ class BatchRun:
             self.abandoned.extend(paid(fanout.leftovers()))
             self._ended = fanout.loop.time()
         if error is None and fanout.crash is not None and not self._raised:
+            if self.finished:  # who only awaited the run holds nothing else of it
+                fanout.crash.add_note(
+                    f"{len(self.finished)} outcomes had finished; they are this "
+                    "exception's attribute `finished`, and the run's."
+                )
+                fanout.crash.finished = self.finished  # type: ignore[attr-defined]
             raise fanout.crash
 
     def _running(self) -> Fanout:
@@ -225,7 +234,7 @@ class BatchRun:
         async for raw in self._source:
             self._fail(index, raw, error)
             index += 1
-            if index % 1000 == 0:
+            if index % 100 == 0:
                 await asyncio.sleep(0)  # the rest of the loop lives too
 
     def _fail(

@@ -79,6 +79,7 @@ class Call:
         self._latency = 0.0
         self._billed: Billed = "no"
         self._answered = False
+        self._may_be_billed: ZaiImagesError | None = None
         self._sent: Sent
 
     async def run(self, retry: CallRetry) -> Answer:
@@ -94,8 +95,9 @@ class Call:
                 self._attempt, retry, self._patience, self._on_retry
             )
         except ZaiImagesError as error:
-            if self._tools.observer is not None:
-                self._tell(events.Failed, error=error)
+            if error.billed == "no" and self._may_be_billed is not None:
+                error.after(self._may_be_billed)
+            self._tell(events.Failed, error=error)
             raise
         return Answer(
             request=self.request,
@@ -170,7 +172,7 @@ class Call:
             raise
         finally:
             self._tools.tally.settled(self._billed, self._price)
-            for ledger in reversed(begun):
+            for ledger in begun:  # the session's own budget first: it cannot fail
                 await ledger.settled(self.attempts, self._billed)
 
     async def _exchange(self) -> ImageResponse:
@@ -188,8 +190,10 @@ class Call:
         try:
             response = judge(raw, now=datetime.now(UTC))
         except ZaiImagesError as error:
+            self._tools.transport.scrub(error)
             self._on_error(error)
-            raise
+            # Without the frames that hold the answer, which may quote the key.
+            raise error.with_traceback(None) from None
         self._on_picture()
         return response
 
@@ -200,6 +204,8 @@ class Call:
 
     def _on_error(self, error: ZaiImagesError) -> None:
         self._billed = error.billed
+        if error.maybe_billed and self._may_be_billed is None:
+            self._may_be_billed = error
         if isinstance(error, RateLimitedError):
             self._tools.tally.refusals += 1
             self._tell(events.Refused, attempt=self.attempts, error=error)

@@ -5,7 +5,8 @@ Everything that can be set, with every default written once.
 | --- | --- | --- |
 | `api_key` | `ZAI_API_KEY` | sent as a Bearer token to `base_url` and nowhere else |
 | `base_url` | `https://api.z.ai/api/paas/v4` | includes `/paas/v4` |
-| `max_in_flight` | 5 | pictures at the service at once, for each model |
+| `max_in_flight` | none | a ceiling on the pictures at the service, for each model |
+| `adaptive` | True | find the places; False keeps exactly `max_in_flight`, or 5 |
 | `max_downloads` | 8 | pictures fetched at once |
 | `max_wait` | no bound | seconds a call may wait while nothing of it is in service |
 | `timeouts.connect` | 10 s | name look-up, TCP and TLS |
@@ -36,13 +37,25 @@ DEFAULT_BASE_URL = "https://api.z.ai/api/paas/v4"
 LIST_PRICE_HOST = "api.z.ai"
 
 
+def is_number(value: object, kind: type = float) -> bool:
+    """Tell whether a value is a number of a kind: not NaN, and True is none."""
+    if isinstance(value, bool) or value != value:  # noqa: PLR0124 - NaN alone differs
+        return False
+    return isinstance(value, int if kind is int else int | float)
+
+
 def _not_negative(_: object, attribute: Any, value: float) -> None:  # noqa: ANN401 - the shape attrs gives validators
-    if not value >= 0:
+    if not (is_number(value) and value >= 0):
         raise ConfigurationError(f"{attribute.name} cannot be {value!r}; use 0 or more")
 
 
-def _above_zero(_: object, attribute: Any, value: float | None) -> None:  # noqa: ANN401 - same
-    if value is not None and not value > 0:
+def _above_zero(_: object, attribute: Any, value: float) -> None:  # noqa: ANN401 - same
+    if not (is_number(value) and value > 0):
+        raise ConfigurationError(f"{attribute.name} cannot be {value!r}; use 1 or more")
+
+
+def _count(_: object, attribute: Any, value: int) -> None:  # noqa: ANN401 - same
+    if not (is_number(value, int) and value > 0):
         raise ConfigurationError(f"{attribute.name} cannot be {value!r}; use 1 or more")
 
 
@@ -94,6 +107,8 @@ class Secret(str):
 
 
 def _key(value: str | None) -> Secret | None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"the API key is a {type(value).__name__}, not a text")
     if value is None or not value.strip():
         return None
     key = value.strip()
@@ -106,8 +121,12 @@ def _key(value: str | None) -> Secret | None:
 
 
 def _base_url(value: str | None) -> str:
-    url = (value or DEFAULT_BASE_URL).strip().rstrip("/")
-    parts = urlsplit(url)
+    url = str(value or DEFAULT_BASE_URL).strip().rstrip("/")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ConfigurationError(f"base URL {_masked(url)!r} is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(
             f"base URL {_masked(url)!r} is not an http(s) address; "
@@ -126,11 +145,38 @@ def _base_url(value: str | None) -> str:
 
 
 def _masked(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//***@", url)
+    return re.sub(r"//[^/\s]*@", "//***@", url)
+
+
+def masked_credentials(error: object) -> str:
+    """Write an error's words without the name and password of a URL in them."""
+    return _masked(str(error))
+
+
+def _proxy(value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise ConfigurationError(
+            "the proxy is not an http(s) address, such as http://proxy.example:3128"
+        )
+    return value
 
 
 def _prices(value: Mapping[str, float] | None) -> Mapping[str, float] | None:
-    return None if value is None else {k.lower(): v for k, v in value.items()}
+    if value is None:
+        return None
+    for model, price in value.items():
+        if not (is_number(price) and price >= 0):
+            raise ConfigurationError(
+                f"prices: {model!r} cannot cost {price!r}; use US dollars, 0 or more"
+            )
+    return {model.lower(): price for model, price in value.items()}
 
 
 def _headers(_: object, __: object, value: Mapping[str, str]) -> None:
@@ -169,16 +215,20 @@ class SessionConfig:
     base_url: str = attrs.field(default=DEFAULT_BASE_URL, converter=_base_url)
     retry: RetryPolicy = RetryPolicy()
     timeouts: Timeouts = Timeouts()
-    max_in_flight: int | None = attrs.field(default=None, validator=_above_zero)
+    max_in_flight: int | None = attrs.field(
+        default=None, validator=attrs.validators.optional(_count)
+    )
     adaptive: bool = True
     known_limits: Mapping[str, int] = attrs.field(factory=dict)
-    max_downloads: int = attrs.field(default=8, validator=_above_zero)
+    max_downloads: int = attrs.field(default=8, validator=_count)
     prices: Mapping[str, float] | None = attrs.field(default=None, converter=_prices)
     headers: Mapping[str, str] = attrs.field(
         factory=dict, repr=False, validator=_headers
     )
     proxy: str | None = attrs.field(
-        default=None, repr=lambda url: "None" if url is None else repr(_masked(url))
+        default=None,
+        converter=_proxy,
+        repr=lambda url: "None" if url is None else repr(_masked(url)),
     )
     trust_env: bool = False
     max_wait: float | None = attrs.field(

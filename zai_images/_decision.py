@@ -69,7 +69,7 @@ class Pauses:
             return min(error.retry_after, self._most) * jitter
         if error.code not in OVERLOADED or sent.at < self._begun:
             return 0.0
-        pause = min(self._first * 2.0**self._overloads, self._most)
+        pause = min(self._first * 2.0 ** min(self._overloads, 30), self._most)
         self._overloads += 1
         self._begun = now
         return pause * jitter
@@ -86,7 +86,7 @@ class Adaptive:
     Args:
         windows: Documented seconds in service by quality.
         known: A limit known from before.
-        ceiling: Never more than this in flight.
+        ceiling: Never more than this in flight, and what that rests on.
         pauses: How long refusals stop the sending.
     """
 
@@ -95,13 +95,13 @@ class Adaptive:
         windows: Mapping[str, tuple[float, float]],
         *,
         known: int | None,
-        ceiling: int | None,
+        ceiling: tuple[int, str],
         pauses: Pauses,
     ) -> None:
         self._places = Limit(known)
         self._guard = Guard(windows, known)
         self._pace = Pace()
-        self._ceiling = math.inf if ceiling is None else ceiling
+        self._ceiling, self._bound = ceiling
         self._pauses = pauses
         self._known = known
         self._refused = False
@@ -109,13 +109,13 @@ class Adaptive:
     @property
     def limit(self) -> int:
         """How many places there are, as far as is known."""
-        return int(min(self._places.places, self._guard.ceiling, self._ceiling))
+        return min(self._places.places, self._guard.ceiling, self._ceiling)
 
     @property
     def reason(self) -> str:
         """What that number rests on."""
         if self._places.places >= self._ceiling:
-            return "max_in_flight"
+            return self._bound
         if self._guard.acted and self._guard.ceiling <= self._places.places:
             return "latency"
         if self._refused:
@@ -155,7 +155,6 @@ class Adaptive:
         self._places.on_answer(sent, now)
         if picture:
             self._guard.on_answer(sent, now)
-            self._pace.on_answer()
             self._pauses.over()
 
     def on_withdrawn(self, sent: Sent) -> None:
@@ -189,7 +188,8 @@ class Fixed:
         """Stop sending for a while, the longer the more often."""
         del in_flight
         self._refusals += 1
-        doubled = min(0.25 * 2**self._refusals, 8.0) * random.uniform(1.0, 1.25)
+        doubled = min(0.25 * 2 ** min(self._refusals, 30), 8.0)
+        doubled *= random.uniform(1.0, 1.25)
         pause = self._pauses.seconds(error, sent, now) or doubled
         self._not_before = max(self._not_before, now + pause)
 

@@ -6,12 +6,12 @@ no environment, it goes to public https addresses only, and it sees every addres
 connects to it, after every redirect.
 """
 
-import re
 import socket
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import aiohttp
+from yarl import URL
 
 from zai_images._address import AddressRefusedError, check_address, check_link
 from zai_images._config import SessionConfig
@@ -64,10 +64,10 @@ class Downloader:
         """
         try:
             for _ in range(REDIRECTS + 1):
-                check_link(
+                link = check_link(
                     url, loopback=self._loopback, proxied=self._proxy is not None
                 )
-                found = await self._get(url)
+                found = await self._get(link)
                 if isinstance(found, bytes):
                     return inspect(found)
                 url = found
@@ -75,13 +75,17 @@ class Downloader:
             raise FetchError(f"the link was refused: {error}", lasting=True) from None
         except NotAPictureError as error:
             raise FetchError(str(error)) from None
-        except aiohttp.InvalidURL:
+        except (aiohttp.InvalidURL, ValueError):
             raise FetchError("the link is not a URL", lasting=True) from None
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreached(error) from None
+        except RuntimeError:
+            if not self._session.closed:
+                raise
+            raise FetchError("the session was closed", lasting=True) from None
         raise FetchError(f"more than {REDIRECTS} redirects", lasting=True)
 
-    async def _get(self, url: str) -> bytes | str:
+    async def _get(self, url: URL) -> bytes | str:
         """Read the body, or the address that a redirect names."""
         async with self._session.get(
             url, allow_redirects=False, proxy=self._proxy
@@ -129,12 +133,6 @@ def _unreached(error: Exception) -> FetchError:
     if isinstance(error, TimeoutError):
         return FetchError("it took too long")
     return FetchError(f"the connection failed ({type(error).__name__})")
-
-
-def masked(url: str) -> str:
-    """Write a link without its query, which may be a signature."""
-    head, mark, _ = url.partition("?")
-    return re.sub(r"//[^/@]*@", "//***@", head) + ("?***" if mark else "")
 
 
 def expiry(url: str, response: ImageResponse | None) -> datetime | None:

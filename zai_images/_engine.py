@@ -1,18 +1,20 @@
 """What a session opens on an event loop, and closes with it."""
 
 import asyncio
+import gc
 import resource
+import warnings
 from collections.abc import Callable
 
 import attrs
 
-from zai_images._config import SessionConfig
+from zai_images._config import Secret, SessionConfig
 from zai_images._decision import Adaptive, Decision, Fixed, Pauses
-from zai_images._download import Downloader, expiry, masked
+from zai_images._download import Downloader, expiry
 from zai_images._errors import DownloadError
 from zai_images._gate import Gate
 from zai_images._picture import FetchError, Picture
-from zai_images._response import ImageResponse
+from zai_images._response import ImageResponse, masked
 from zai_images._retry import persist_download
 from zai_images._rules import MODELS
 from zai_images._stats import ModelStats, Tally
@@ -30,6 +32,24 @@ def _open_files() -> int:
     return 2**20 if soft == resource.RLIM_INFINITY else max(1, soft - FILES_KEPT)
 
 
+def not_fetched(
+    paid: ImageResponse | None, reason: str, url: str = ""
+) -> DownloadError:
+    """Make the error of a picture that is paid for and is not here."""
+    url = paid.url if paid is not None else url
+    expires = expiry(url, paid)
+    until = f" until {expires:%Y-%m-%d %H:%M} UTC" if expires else ""
+    return DownloadError(
+        f"The picture was made and paid for, but could not be fetched from "
+        f"{masked(url)}: {reason}. Its link is kept{until}: fetch it again with "
+        "session.download(error.response), which costs nothing.",
+        reason=reason,
+        response=paid,
+        url=masked(url),
+        expires=expires,
+    )
+
+
 class Engine:
     """Hold what lives and dies with one event loop: the two pools and the places."""
 
@@ -42,8 +62,12 @@ class Engine:
         self.downloads = asyncio.Semaphore(config.max_downloads)
         self.gates: dict[str, Gate] = {}
         self._config = config
-        bounds = (config.max_in_flight, pool_limit(http), _open_files())
-        self._ceiling = min(bound for bound in bounds if bound)
+        bounds = (
+            (config.max_in_flight, "max_in_flight"),
+            (pool_limit(http), "connector"),
+            (_open_files(), "open files"),
+        )
+        self._ceiling = min((bound, reason) for bound, reason in bounds if bound)
         self._on_change = on_change
 
     def gate(self, model: str) -> Gate:
@@ -57,7 +81,7 @@ class Engine:
         pauses = Pauses(config.retry.busy_pause, config.retry.max_busy_pause)
         if not config.adaptive:
             places = config.max_in_flight or DEFAULT_PLACES
-            return Fixed(min(places, self._ceiling), pauses)
+            return Fixed(min(places, self._ceiling[0]), pauses)
         rules = MODELS.get(model)
         return Adaptive(
             {str(k): v for k, v in rules.windows.items()} if rules else {},
@@ -96,6 +120,7 @@ class Engine:
         Raises:
             DownloadError: It could not be had; `response` keeps the paid link.
         """
+        url = Secret(url)  # it may be signed, and a traceback may show this frame
 
         async def once() -> Picture:
             async with self.downloads:  # not held in the pause between two tries
@@ -104,17 +129,22 @@ class Engine:
         try:
             picture = await persist_download(once)
         except FetchError as error:
-            expires = expiry(url, response)
-            until = f" until {expires:%Y-%m-%d %H:%M} UTC" if expires else ""
-            raise DownloadError(
-                f"The picture was made and paid for, but could not be fetched from "
-                f"{masked(url)}: {error}. Its link is kept{until}: fetch it again with "
-                "session.download(error.response), which costs nothing.",
-                response=response,
-                url=masked(url),
-                expires=expires,
-            ) from None
+            raise not_fetched(response, str(error), url) from None
         return attrs.evolve(picture, response=response)
+
+    async def discard(self) -> None:
+        """
+        Let go of what belongs to a loop that has ended.
+
+        Its sockets cannot be closed in an orderly way any more. They go with their
+        objects here and now, quietly: the user's next loop is not to be warned of it.
+        """
+        if not self.loop.is_closed():
+            return  # somebody may still run it; its objects warn for themselves
+        await self.aclose()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
     async def aclose(self) -> None:
         """Close both pools, whatever becomes of the first."""

@@ -58,6 +58,12 @@ class ZaiImagesError(Exception):
         """Whether it is unknown if this was paid for (`billed == "maybe"`)."""
         return self.billed == "maybe"
 
+    def after(self, earlier: "ZaiImagesError") -> None:
+        """Say that an earlier attempt of the same request may have been billed."""
+        self.billed = "maybe"
+        words = "But an earlier attempt of the same request may have been billed:"
+        self.args = (f"{self} {words} {earlier}",)
+
 
 class ConfigurationError(ZaiImagesError):
     """Say that the session cannot be used as it is set up: no key, a bad base URL."""
@@ -66,12 +72,7 @@ class ConfigurationError(ZaiImagesError):
 
 
 class InvalidRequestError(ZaiImagesError, ValueError):
-    """
-    Refuse a request that the service would refuse, before anything is sent.
-
-    Attributes:
-        field: The name of the field that is wrong, where one is.
-    """
+    """Refuse, before anything is sent, a request whose `field` is wrong."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -79,12 +80,7 @@ class InvalidRequestError(ZaiImagesError, ValueError):
 
 
 class BusyError(ZaiImagesError):
-    """
-    Say that no place came free within `max_wait`; nothing was paid.
-
-    Attributes:
-        retry_after: Seconds after which the service asked to be tried again, if it did.
-    """
+    """Say that no place came free within `max_wait`; nothing was paid."""
 
     retryable = True
 
@@ -118,9 +114,16 @@ class AnswerLostError(TransportError):
     A time-out, a broken connection, an unreadable body, a 5xx that is not the
     service's own reply: the picture may have been made and billed, so the library does
     not send it again unless `RetryPolicy.lost_answers` says so.
+
+    Attributes:
+        body: The first 2,000 characters of an unreadable answer, which may hold a link.
     """
 
     billed: Billed = "maybe"
+
+    def __init__(self, message: str, *, body: str = "") -> None:
+        super().__init__(message)
+        self.body = body
 
 
 class Reply(TypedDict, total=False):
@@ -243,14 +246,8 @@ class ResponseError(ZaiImagesError):
     """
     Say that a 2xx came without a usable picture, or with a code nobody has listed.
 
-    Never sent again: the picture may have been paid for. `APIError`'s fields are here
-    too, where the answer had them.
-
-    Attributes:
-        status: The HTTP status.
-        code: The unlisted business code, or None.
-        request_id: The service's name for the request, where it gave one.
-        body: The first 2,000 characters of the answer, which may hold a link.
+    Never sent again: the picture may have been paid for. It has the fields of an
+    `APIError`, and in `body` the first 2,000 characters, which may hold a link.
     """
 
     billed: Billed = "maybe"
@@ -278,6 +275,7 @@ class DownloadError(ZaiImagesError):
     Fetching it again with `session.download(error.response)` costs nothing.
 
     Attributes:
+        reason: What went wrong at the last try, in a few words.
         response: The answer with the link; None where a bare URL was to be fetched.
         url: The link with its query masked, fit for a log.
         expires: When the link dies, as far as it says so (30 days by the API page).
@@ -289,11 +287,13 @@ class DownloadError(ZaiImagesError):
         self,
         message: str,
         *,
+        reason: str = "",
         response: ImageResponse | None = None,
         url: str = "",
         expires: datetime | None = None,
     ) -> None:
         super().__init__(message)
+        self.reason = reason
         self.response = response
         self.url = url
         self.expires = expires

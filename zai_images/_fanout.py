@@ -8,9 +8,10 @@ when a place was found and nobody waits.
 """
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 
-from zai_images._errors import ZaiImagesError
+from zai_images._errors import AnswerLostError, ZaiImagesError
 from zai_images._item import Item, StoppedError
 from zai_images._models import ImageRequest, as_request
 from zai_images._outbox import Outbox
@@ -36,6 +37,7 @@ class Fanout:
         self.error: ZaiImagesError | None = None
         self.crash: BaseException | None = None
         self.stopping = False
+        self._cancelled = False
         self.exhausted = False
         self.pulled = 0
         self.unsent: list[Unfinished] = []
@@ -76,6 +78,8 @@ class Fanout:
         self.error = error
         self._outbox.room.set()
         self._cancel_waiting()
+        # Whoever stops it from within a call may be about to wait for a next try.
+        self.loop.call_soon(self._cancel_waiting)
 
     def _cancel_waiting(self) -> None:
         """
@@ -94,7 +98,7 @@ class Fanout:
 
     def cancel(self) -> None:
         """Break everything off."""
-        self.stopping = True
+        self.stopping = self._cancelled = True
         for worker in self._workers:
             worker.cancel()
 
@@ -109,7 +113,7 @@ class Fanout:
         if self.stopping:
             raise StoppedError
         if (error := self._stopped_models.get(model)) is not None:
-            raise error.with_traceback(None)  # or it would grow with each item
+            raise copy.copy(error)  # each item its own
 
     def pass_turn(self, item: Item) -> None:
         """Let the next worker pull, and start one if nobody waits to."""
@@ -173,6 +177,14 @@ class Fanout:
                 self.pulled += 1
         except StopAsyncIteration:
             self.exhausted = True
+        except asyncio.CancelledError as error:
+            worker = asyncio.current_task()
+            if worker is None or worker.cancelling():
+                raise
+            self.exhausted = (
+                True  # not ours: something the input waits for was cancelled
+            )
+            self._crashed(error)
         except Exception as error:  # noqa: BLE001 - the caller's own iterator failed
             self.exhausted = True
             self._crashed(error)
@@ -204,7 +216,10 @@ class Fanout:
             self._set_aside(item)
             return
         except asyncio.CancelledError:
-            self._set_aside(item)
+            if self._cancelled or not item.maybe_billed or item.response is not None:
+                self._set_aside(item)
+            else:  # stopped in the pause before its next try
+                self._outbox.put(_stopped_short(item), expected=False)
             raise
         except Exception as error:  # noqa: BLE001 - not ours, so it ends the run
             self._set_aside(item)
@@ -254,3 +269,17 @@ class Fanout:
         )
         gone = item.maybe_billed or item.response is not None
         (self.abandoned if gone else self.unsent).append(left)
+
+
+def _stopped_short(item: Item) -> Failed:
+    return Failed(
+        index=item.index,
+        request=item.request,
+        error=AnswerLostError(
+            "The batch was stopped before this was tried again. Its last attempt may "
+            "have been billed; look at the account's bill before you ask again."
+        ),
+        queued=item.queued,
+        latency=item.latency,
+        attempts=item.attempts,
+    )

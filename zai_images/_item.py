@@ -79,7 +79,7 @@ class Item:
         if not self.in_service:
             return  # it was refused before it began
         self.in_service = False
-        self.maybe_billed = billed != "no"
+        self.maybe_billed = self.maybe_billed or billed != "no"
         self.latency = self._workshop.loop.time() - self._sent_at
         self._served += self.latency
         self._workshop.rest(self, resting=billed == "no")

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from zai_images._config import LIST_PRICE_HOST, SessionConfig
+from zai_images._config import LIST_PRICE_HOST, SessionConfig, is_number
 from zai_images._errors import Billed, BudgetError, ConfigurationError
 from zai_images._models import ImageRequest
 from zai_images._rules import MODELS
@@ -45,6 +45,9 @@ class Budget:
     """
 
     def __init__(self, max_pictures: int | None, max_cost: float | None) -> None:
+        for name, cap in (("max_pictures", max_pictures), ("max_cost", max_cost)):
+            if cap is not None and not (is_number(cap) and cap >= 0):
+                raise ConfigurationError(f"{name} cannot be {cap!r}; use 0 or more")
         self._max_pictures = max_pictures
         self._max_cost = max_cost
         self._pictures = 0

@@ -86,7 +86,7 @@ def _extra(value: Any) -> FrozenJSON:  # noqa: ANN401 - whatever a caller passed
     try:
         frozen = FrozenJSON(value)
         frozen.text.encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidRequestError(
             f"extra: cannot be sent as JSON ({error})", field="extra"
         ) from None
@@ -150,10 +150,8 @@ def _check(
     if isinstance(size, tuple | list):
         size = Size.parse(size)
     for name, value in (("quality", quality), ("size", size)):
-        if not (value is None or isinstance(value, str | Size)):
-            raise InvalidRequestError(
-                f"{name}: must be a string, got {type(value).__name__}", field=name
-            )
+        if not (value is None or isinstance(value, Size)):
+            _text(value, name)
     return quality, size  # type: ignore[return-value] # checked just above
 
 

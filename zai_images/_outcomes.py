@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from zai_images._errors import ZaiImagesError
+from zai_images._errors import Billed, ZaiImagesError
 from zai_images._models import ImageRequest
 from zai_images._picture import Picture
 from zai_images._response import ImageResponse
@@ -57,6 +57,13 @@ class Failed:
     latency: float = 0.0
     attempts: int = 0
 
+    @property
+    def billed(self) -> Billed:
+        """What this item cost: "no", "maybe" or "yes"."""
+        if self.response is not None:
+            return "yes"
+        return self.error.billed if self.attempts else "no"
+
 
 Outcome = Done | Failed
 
@@ -106,7 +113,7 @@ class BatchSummary:
         """Count one more outcome."""
         if isinstance(outcome, Done):
             return attrs.evolve(self, done=self.done + 1, billed=self.billed + 1)
-        billed = outcome.error.billed if outcome.attempts else "no"
+        billed = outcome.billed
         return attrs.evolve(
             self,
             failed=self.failed + 1,
@@ -125,5 +132,5 @@ def paid(outcomes: Iterable[Outcome]) -> list[Unfinished]:
             attempts=one.attempts,
         )
         for one in outcomes
-        if isinstance(one, Done) or one.error.billed != "no"
+        if isinstance(one, Done) or one.billed != "no"
     ]

@@ -8,44 +8,44 @@ from zai_images._limit import Sent
 
 FIRST_CEILING = 56
 LOOK_BACK = 10.0  # seconds over which a rate is measured
+SLOWEST = 0.1  # sends a second
+GROWTH = 1e-4
 
 
 class Pace:
     """
     Keep to a rate that the service tells with "too often" (1303).
 
-    Such a refusal touches nothing but this. The rate is cut once an episode, and grows
-    back slowly at first, then ever faster.
+    Such a refusal touches nothing but this. The rate is cut once an episode, down to
+    one in ten seconds, and grows back by itself: slowly at first, then ever faster.
     """
 
     def __init__(self) -> None:
-        self.rate = math.inf  # sends a second
         self.next = 0.0
+        self._cut_to = math.inf  # sends a second
         self._cut_at = 0.0
-        self._answers = 0
         self._sends: deque[float] = deque()
+
+    def rate(self, now: float) -> float:
+        """Tell how many sends a second are allowed now."""
+        # A quarter more after 47 s, all of it after a few minutes.
+        return self._cut_to * math.exp(min(GROWTH * (now - self._cut_at) ** 2, 100.0))
 
     def on_send(self, now: float) -> None:
         """Count a send, and say when the next may follow."""
         self._sends.append(now)
         while self._sends[0] < now - LOOK_BACK:
             self._sends.popleft()
-        if self.rate < math.inf:
-            self.next = max(now, self.next) + 1 / self.rate
+        self.next = max(now, self.next) + 1 / self.rate(now)
 
     def on_refused(self, sent: Sent, now: float) -> None:
         """Slow down to four fifths of what was just tried."""
         if sent.at < self._cut_at:
             return
-        self.rate = 0.8 * min(self.rate, max(1, len(self._sends)) / LOOK_BACK)
+        tried = min(self.rate(now), len(self._sends) / LOOK_BACK)
+        self._cut_to = max(SLOWEST, 0.8 * tried)
         self._cut_at = now
-        self._answers = 0
-        self.next = now + 1 / self.rate
-
-    def on_answer(self) -> None:
-        """Speed up a little."""
-        self._answers += 1
-        self.rate *= 1 + 0.0002 * self._answers
+        self.next = now + 1 / self._cut_to
 
 
 class Guard:

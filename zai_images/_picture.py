@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import os
 import struct
 import tempfile
@@ -94,6 +95,8 @@ def write_atomically(target: Path, data: bytes) -> None:
 
     Readable by its owner only: prompts and pictures may be private.
     """
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
     # 50 characters are 200 bytes at most, of the 255 that a name may have.
     descriptor, name = tempfile.mkstemp(
         prefix=f".{target.name[:50]}.", suffix=".part", dir=target.parent
@@ -149,15 +152,23 @@ def _must_end(whole: bool, what: str) -> None:  # noqa: FBT001 - reads as a sent
         raise NotAPictureError(f"the {what} is cut off before its end")
 
 
+# 64 MiB in the usual parts of 8 KiB; more is made to keep a reader busy.
+_PARTS = 10_000
+
+
 def _png(data: bytes) -> tuple[int, int]:
     if data[12:16] != b"IHDR":
         raise NotAPictureError("the PNG has no header chunk")
     width, height = struct.unpack_from(">II", data, 16)
     position = 8
-    while data[position + 4 : position + 8] != b"IEND":
+    for _ in range(_PARTS):
+        if data[position + 4 : position + 8] == b"IEND":
+            break
         _must_end(len(data) >= position + 12, "PNG")
         (length,) = struct.unpack_from(">I", data, position)
         position += 12 + length  # length, name and checksum around the content
+    else:
+        raise NotAPictureError(f"the PNG has more than {_PARTS} parts")
     _must_end(len(data) >= position + 12, "PNG")
     return width, height
 
@@ -175,7 +186,7 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 def _jpeg(data: bytes) -> tuple[int, int]:
     size = None
     position = 2
-    while True:
+    for _ in range(_PARTS):
         if data[position] != 0xFF:
             raise NotAPictureError("the JPEG has a broken segment")
         marker = data[position + 1]
@@ -189,6 +200,8 @@ def _jpeg(data: bytes) -> tuple[int, int]:
         position += 2 + length
         if marker == 0xDA:  # the picture's data; within it FF D9 is the end alone
             break
+    else:
+        raise NotAPictureError(f"the JPEG has more than {_PARTS} parts")
     if size is None:
         raise NotAPictureError("the JPEG has no frame header")
     _must_end(data.find(b"\xff\xd9", position) >= 0, "JPEG")

@@ -52,7 +52,7 @@ def judge(raw: RawResponse, *, now: datetime) -> ImageResponse:
         AnswerLostError: Nothing readable came, so the picture may be paid for.
     """
     try:
-        value = json.loads(raw.body)
+        value = json.loads(raw.body, parse_int=_whole)
     except (ValueError, RecursionError):
         raise _unreadable(raw, now) from None
     body = value if isinstance(value, dict) else {}
@@ -74,15 +74,17 @@ def _envelope(body: Mapping[str, Any] | None) -> tuple[str | None, str]:
     """Find the code and the message in any of the service's error envelopes."""
     fields: Mapping[str, Any] = body or {}
     error = fields.get("error")
+    if isinstance(error, list) and error:
+        error = error[0]
     if isinstance(error, dict):
-        fields = error
+        fields = dict(fields) | {k: v for k, v in error.items() if v is not None}
     elif isinstance(error, str):
         fields = {"message": error} | dict(fields)
     code = fields.get("code")
     if type(code) not in (str, int) or code == "":
         code = None
     message = fields.get("message") or fields.get("msg")
-    return None if code is None else str(code).strip(), _shown(message)
+    return None if code is None else _shown(code, 40), _shown(message)
 
 
 def _shown(message: object, most: int = _QUOTED) -> str:
@@ -148,8 +150,17 @@ def _reset_time(message: str) -> datetime | None:
         return None
 
 
-def _begins(raw: RawResponse, most: int = _QUOTED) -> str:
-    return _shown(raw.body[: most * 4].decode(errors="replace"), most)
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) < 300 else digits
+
+
+def _begins(raw: RawResponse) -> str:
+    """Quote an answer without the queries of its links, which may be signatures."""
+    return re.sub(r"\?[^\s\"']+", "?***", _kept(raw))[:_QUOTED]
+
+
+def _kept(raw: RawResponse) -> str:
+    return _shown(raw.body[: _KEPT * 4].decode(errors="replace"), _KEPT)
 
 
 def _unreadable(raw: RawResponse, now: datetime) -> ZaiImagesError:
@@ -160,7 +171,8 @@ def _unreadable(raw: RawResponse, now: datetime) -> ZaiImagesError:
     return AnswerLostError(
         f"The answer (HTTP {raw.status}) is not the service's own reply. The picture "
         "may have been made and billed, so it was not asked for again; look at the "
-        f"account's bill. It began: {_begins(raw)!r}"
+        f"account's bill. It began: {_begins(raw)!r}",
+        body=_kept(raw),
     )
 
 
@@ -179,7 +191,7 @@ def _useless(
         status=raw.status,
         code=code,
         request_id=_request_id(body, raw),
-        body=_begins(raw, _KEPT),
+        body=_kept(raw),
     )
 
 
@@ -192,7 +204,7 @@ def seconds_to_wait(value: str | None, now: datetime) -> float | None:
         return float(value)
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError):
         return None
     if date.tzinfo is None:  # "-0000" says: UTC, of unknown origin
         date = date.replace(tzinfo=now.tzinfo)

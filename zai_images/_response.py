@@ -1,8 +1,16 @@
 """What the service answers, as values: no rules, no I/O, nothing that can fail."""
 
+import re
+
 import attrs
 
 from zai_images._frozen import NOTHING, FrozenJSON
+
+
+def masked(url: str) -> str:
+    """Write a link without its query, which may be a signature."""
+    head, mark, _ = url.partition("?")
+    return re.sub(r"//[^/@]*@", "//***@", head) + ("?***" if mark else "")
 
 
 @attrs.frozen(kw_only=True)
@@ -29,7 +37,7 @@ class ImageURL:
     carry a signature, so treat it as a secret.
     """
 
-    url: str = attrs.field(repr=False)
+    url: str = attrs.field(repr=lambda url: repr(masked(url)))
     extra: FrozenJSON = NOTHING
 
 

@@ -20,6 +20,7 @@ from zai_images._errors import (
     APIError,
     BusyError,
     ConnectError,
+    InvalidRequestError,
     RateLimitedError,
     ServerError,
     ZaiImagesError,
@@ -63,6 +64,11 @@ class Patience:
     """
 
     def __init__(self, max_wait: float | None) -> None:
+        if max_wait is not None and not max_wait >= 0:
+            raise InvalidRequestError(
+                f"max_wait: cannot be {max_wait!r}; it is seconds, 0 or more, or None",
+                field="max_wait",
+            )
         self.max_wait = max_wait
         self.waited = 0.0
         self.refusal: ZaiImagesError | None = None
@@ -163,7 +169,7 @@ class CallRetry:
             patience.give_up()
         return True
 
-    def pause(self, error: BaseException | None, attempt: int) -> float:
+    def pause(self, error: ZaiImagesError) -> float:
         """Choose the seconds to wait, with jitter that only ever adds."""
         if isinstance(error, RateLimitedError) and error.code in CODES:
             return 0.0  # the gate knows when: it has heard of every refusal
@@ -171,7 +177,8 @@ class CallRetry:
         if isinstance(error, APIError) and error.retry_after is not None:
             seconds = min(error.retry_after, policy.max_busy_pause)
         else:
-            seconds = min(policy.first_pause * 2 ** (attempt - 1), policy.max_pause)
+            doubled = policy.first_pause * 2 ** min(self._tries[type(error)] - 1, 30)
+            seconds = min(doubled, policy.max_pause)
         return seconds * random.uniform(1.0, 1.25)
 
 
@@ -200,7 +207,8 @@ async def persist(
         return await attempt()
 
     def wait(state: RetryCallState) -> float:
-        return retry.pause(_failure(state), state.attempt_number)
+        error = _failure(state)
+        return retry.pause(error) if isinstance(error, ZaiImagesError) else 0.0
 
     def announce(state: RetryCallState) -> None:
         if (error := _failure(state)) is not None:

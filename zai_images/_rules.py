@@ -8,7 +8,6 @@ and price pages for GLM-Image.
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from itertools import product
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -126,8 +125,8 @@ class ModelRules:
         """
         if value is None:
             return self.default_quality
-        if isinstance(value, str) and value in self.windows:
-            return Quality(value)
+        if isinstance(value, str) and value.lower() in self.windows:
+            return Quality(value.lower())
         allowed = " or ".join(repr(str(quality)) for quality in self.windows)
         raise InvalidRequestError(
             f"quality: {value!r} is not a quality of {self.name}; use {allowed}",
@@ -168,11 +167,10 @@ class ModelRules:
 
     def nearest(self, size: Size) -> Size:
         """Find the legal size nearest to `size`, by the distance of the two sides."""
-        sides = range(self.side_min, self.side_max + 1, self.multiple)
         legal = (
-            Size(width, height)
-            for width, height in product(sides, sides)
-            if width * height <= self.max_pixels
+            Size(width, min(self._side(size.height), self._highest(width)))
+            for width in range(self.side_min, self.side_max + 1, self.multiple)
+            if self._highest(width) >= self.side_min
         )
         return min(
             (*self.recommended, *legal),
@@ -180,6 +178,16 @@ class ModelRules:
                 (one.width - size.width) ** 2 + (one.height - size.height) ** 2
             ),
         )
+
+    def _side(self, pixels: int) -> int:
+        """Round a side to the grid."""
+        rounded = round(pixels / self.multiple) * self.multiple
+        return max(self.side_min, min(rounded, self.side_max))
+
+    def _highest(self, width: int) -> int:
+        """Tell the greatest height that a width leaves room for."""
+        room = self.max_pixels // width // self.multiple * self.multiple
+        return min(room, self.side_max)
 
 
 MODELS: Mapping[str, ModelRules] = MappingProxyType(

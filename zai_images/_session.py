@@ -10,7 +10,7 @@ import attrs
 from zai_images import events
 from zai_images._call import Answer, Call, Tools
 from zai_images._config import SessionConfig
-from zai_images._engine import Engine
+from zai_images._engine import Engine, not_fetched
 from zai_images._errors import ConfigurationError
 from zai_images._ledger import Budget, Ledger, price_of
 from zai_images._models import ImageRequest, as_request, change
@@ -103,8 +103,12 @@ class ImageSession:
         """Close the connections; a second time does nothing."""
         self._closed = True
         engine, self._engine = self._engine, None
-        if engine is not None:
+        if engine is None:
+            return
+        if engine.loop is asyncio.get_running_loop():
             await engine.aclose()
+        else:
+            await engine.discard()
 
     async def _opened(self) -> Engine:
         """
@@ -126,19 +130,18 @@ class ImageSession:
                     "Nothing was sent; give each loop a session of its own."
                 )
             self._engine = None
-            if engine.loop.is_closed():  # then closing waits for nothing
-                await engine.aclose()
+            await engine.discard()
         if self._engine is None:
             self._engine = Engine(self.config, self._http, self._on_change)
         return self._engine
 
     def _on_change(self, model: str, old: int, new: int, reason: str) -> None:
-        if self._observer is not None:
+        self._tell(events.LimitChanged, model=model, old=old, new=new, reason=reason)
+
+    def _tell(self, kind: type[events.Event], **fields: object) -> None:
+        if self._observer is not None:  # nothing is built that nobody sees
             now = asyncio.get_running_loop().time()
-            event = events.LimitChanged(
-                model=model, at=now, old=old, new=new, reason=reason
-            )
-            events.notify(self._observer, event)
+            events.notify(self._observer, kind(at=now, **fields))
 
     def _price(self, model: str) -> float | None:
         if model not in self._prices:
@@ -274,19 +277,19 @@ class ImageSession:
     async def _fetch(self, answer: Answer) -> Picture:
         """Fetch the picture of an answer, and say so where that is cut short."""
         request = answer.request
-        loop = asyncio.get_running_loop()
         try:
             picture = await self.download(answer.response)
         except asyncio.CancelledError:
-            events.notify(
-                self._observer,
-                events.Abandoned(request=request, at=loop.time(), billed="yes"),
+            self._tell(
+                events.Abandoned,
+                request=request,
+                billed="yes",
+                response=answer.response,
             )
             raise
-        events.notify(
-            self._observer,
-            events.Downloaded(request=request, at=loop.time(), size=len(picture.data)),
-        )
+        except ConfigurationError as error:
+            raise not_fetched(answer.response, "the session was closed") from error
+        self._tell(events.Downloaded, request=request, size=len(picture.data))
         return attrs.evolve(
             picture, request=request, latency=answer.latency, cost=answer.cost
         )

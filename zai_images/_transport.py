@@ -16,17 +16,19 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
-from zai_images._config import Secret, SessionConfig
+from zai_images._config import Secret, SessionConfig, masked_credentials
 from zai_images._errors import (
     AnswerLostError,
     ConfigurationError,
     ConnectError,
     TransportError,
+    ZaiImagesError,
 )
 from zai_images._version import __version__
 from zai_images._wire import RawResponse
 
 PATH = "/images/generations"
+SECRET_LENGTH = 8  # characters
 BODY_LIMIT = 2**20  # bytes; an answer is a few hundred
 # Told by the kernel when the peer has closed its half; Linux only.
 _PEER_CLOSED: int = getattr(select, "POLLRDHUP", 0)
@@ -44,6 +46,10 @@ class Transport(Protocol):
             ConnectError: Nothing was sent.
             AnswerLostError: It was written, and no usable answer came.
         """
+        ...
+
+    def scrub(self, error: ZaiImagesError) -> None:
+        """Take the key out of an error, should the service have quoted it."""
         ...
 
     async def aclose(self) -> None:
@@ -104,7 +110,8 @@ class AiohttpTransport:
         # The clock of an attempt starts at its first byte, so aiohttp's total is off.
         self._timeout = aiohttp.ClientTimeout(
             total=None,
-            connect=config.timeouts.connect,
+            # In a borrowed pool the wait for a connection is no failure to connect.
+            connect=None if borrowed is not None else config.timeouts.connect,
             sock_connect=config.timeouts.connect,
         )
         self._headers: dict[str, str] = {
@@ -146,8 +153,10 @@ class AiohttpTransport:
             cause = error.with_traceback(None)
             raise self._judged(cause, written=written) from cause
         except ValueError as error:
+            if written:
+                raise self._judged(error, written=True) from None
             raise ConfigurationError(
-                f"aiohttp cannot send with these settings: {error}"
+                f"aiohttp cannot send with these settings: {masked_credentials(error)}"
             ) from None
 
     async def _exchange(self, body: _Body) -> RawResponse:
@@ -163,8 +172,7 @@ class AiohttpTransport:
             content = await _read(response)
             return RawResponse(
                 status=response.status,
-                # A service that quotes the key must not carry it into errors and logs.
-                body=content.replace(self._key.encode(), b"***"),
+                body=content,
                 retry_after=response.headers.get("Retry-After"),
                 request_id=response.headers.get("X-Request-Id"),
             )
@@ -187,6 +195,16 @@ class AiohttpTransport:
             "account's bill before you do."
         )
 
+    def scrub(self, error: ZaiImagesError) -> None:
+        """Mask the key in an error; one of a few letters is no secret."""
+        if len(self._key) < SECRET_LENGTH:
+            return
+        error.args = tuple(self._masked(one) for one in error.args)
+        vars(error).update({k: self._masked(v) for k, v in vars(error).items()})
+
+    def _masked(self, value: object) -> object:
+        return value.replace(self._key, "***") if isinstance(value, str) else value
+
     async def aclose(self) -> None:
         """Close the pool, unless it was borrowed."""
         if not self._borrowed:
@@ -205,7 +223,9 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _words(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error  # what happened, without aiohttp's view of the address
+    text = " ".join(masked_credentials(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

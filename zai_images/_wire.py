@@ -57,6 +57,11 @@ def _converter() -> Converter:
 
 
 def _words(value: object) -> str | None:
+    # Not str(): of an enumeration's member that is its name, not its value.
+    return str.__str__(value) if isinstance(value, str) else _shown_size(value)
+
+
+def _shown_size(value: object) -> str | None:
     return None if value is None else str(value)
 
 
@@ -124,7 +129,10 @@ def _images(data: object) -> tuple[ImageURL, ...]:
 
 
 def _rest(fields: dict[str, Any]) -> FrozenJSON:
-    return FrozenJSON(_finite(fields)) if fields else NOTHING
+    try:
+        return FrozenJSON(_finite(fields)) if fields else NOTHING
+    except RecursionError:  # too deep to keep, and no reason to lose the picture
+        return NOTHING
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -13,6 +13,7 @@ import attrs
 
 from zai_images._errors import Billed, ZaiImagesError
 from zai_images._models import ImageRequest
+from zai_images._response import ImageResponse
 
 _log = logging.getLogger("zai_images")
 
@@ -50,8 +51,9 @@ class LimitChanged(Event):
         model: Whose.
         old: How many before.
         new: How many now.
-        reason: What that rests on: "growing", "refused", "known", "latency",
-            "max_in_flight" or "fixed".
+        reason: What that rests on: "growing", "refused", "known", "latency", "fixed";
+            or the ceiling that is reached: "max_in_flight", "connector" (of a borrowed
+            session) or "open files" (of this process, by `ulimit -n`).
     """
 
     model: str
@@ -106,9 +108,16 @@ class Downloaded(CallEvent):
 
 @attrs.frozen(kw_only=True)
 class Abandoned(CallEvent):
-    """A call was cancelled after its request was sent or its picture was paid."""
+    """
+    A call was cancelled after its request was sent or its picture was paid.
+
+    Attributes:
+        billed: "maybe", or "yes" where the answer had come.
+        response: That answer, with the link; fetching it costs nothing.
+    """
 
     billed: Billed
+    response: ImageResponse | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
+from zai_images._errors import ZaiImagesError
 from zai_images._wire import RawResponse
 
 __all__ = ["Script", "ScriptedTransport"]
@@ -61,6 +62,9 @@ class ScriptedTransport:
         return RawResponse(
             status=entry.status, body=entry.body, retry_after=entry.retry_after
         )
+
+    def scrub(self, error: ZaiImagesError) -> None:
+        """Leave an error as it is: no key was sent."""
 
     async def aclose(self) -> None:
         """Nothing is open."""

@@ -181,7 +181,7 @@ class TestBorrowedSessions:
 
             await asyncio.gather(*(session.generate(f"fox {n}") for n in range(9)))
             found = session.stats().models["cogview-4-250304"]
-            assert (found.limit, found.limit_reason) == (2, "max_in_flight")
+            assert (found.limit, found.limit_reason) == (2, "connector")
 
     async def test_something_else_as_http_is_refused(self):
         async with contextlib.AsyncExitStack() as stack:

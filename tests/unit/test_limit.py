@@ -1,0 +1,554 @@
+"""
+The limit that finds itself, one situation at a time.
+
+Each test is one trap of the search: a short story of sends, silence, refusals and
+answers, and what is believed afterwards.
+"""
+
+import math
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from zai_images import RateLimitedError
+from zai_images._decision import Adaptive, Fixed, Pauses
+from zai_images._limit import INTERVAL, SOON, Limit, Sent
+from zai_images._pace import Guard, Pace
+from zai_images._rules import MODELS
+
+WINDOWS = {str(k): v for k, v in MODELS["cogview-4-250304"].windows.items()}
+
+
+class Story:
+    """Tell a limit what happens, and keep the clock and what is in flight."""
+
+    def __init__(self, known: int | None = None) -> None:
+        self.limit = Limit(known)
+        self.now = 100.0
+        self.flight: list[Sent] = []
+
+    def ready(self) -> bool:
+        return self.limit.may_send(self.now, len(self.flight))[0]
+
+    def send(self) -> Sent:
+        assert self.ready()
+        sent = Sent(quality="standard", others=len(self.flight))
+        self.limit.on_send(sent, self.now)
+        sent.at = self.now
+        self.flight.append(sent)
+        return sent
+
+    def send_all(self) -> list[Sent]:
+        """Send as long as that is allowed at this moment."""
+        sends = []
+        while self.ready():
+            sends.append(self.send())
+        return sends
+
+    def ramp(self, places: int) -> None:
+        """Let a silent service admit requests until so many places are believed in."""
+        while self.limit.places < places:
+            self.send_all()
+            self.wait(0.05)
+        while self.limit._probes:
+            self.wait(0.1)
+            self.ready()
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    def refuse(self, sent: Sent) -> None:
+        self.flight.remove(sent)
+        self.limit.on_refused(sent, self.now, len(self.flight))
+
+    def answer(self, sent: Sent) -> None:
+        self.flight.remove(sent)
+        self.limit.on_answer(sent, self.now)
+
+
+def test_it_starts_with_one_place_and_probes_for_more_at_once():
+    story = Story()
+
+    assert len(story.send_all()) == 2  # the place, and a probe
+    assert not story.ready()
+    assert story.limit.places == 1
+
+
+def test_a_second_of_silence_proves_a_place():
+    story = Story()
+    story.send_all()
+    story.wait(0.99)
+    story.ready()
+    assert story.limit.places == 1
+    story.wait(0.02)
+    story.ready()
+
+    assert story.limit.places == 2
+
+
+def test_a_cold_ramp_runs_on_network_time_and_not_on_pictures():
+    """Twenty places in less time than a picture takes."""
+    story = Story()
+    begun = story.now
+    story.ramp(20)
+
+    assert story.now - begun < 6
+
+
+def test_an_answer_proves_a_place_without_any_silence():
+    """A fast server, a sandbox: thirty pictures, and the clock stands still."""
+    story = Story()
+    for _ in range(30):
+        for sent in story.send_all():
+            story.answer(sent)
+
+    assert story.limit.places > 10
+
+
+def test_a_refused_probe_leaves_the_places_as_they_were():
+    story = Story()
+    story.ramp(5)
+    story.wait(10)
+    probe = story.send_all()[-1]
+    places = story.limit.places
+    story.wait(0.2)
+    story.refuse(probe)
+
+    assert story.limit.places == places
+    assert not story.ready()
+
+
+def test_a_refusal_while_a_probe_is_out_is_the_probes_answer_whoever_was_refused():
+    """Two sends can swap on the wire: the probe took the place of the other."""
+    story = Story()
+    story.ramp(5)
+    story.wait(10)
+    probe = story.send_all()[-1]
+    places = story.limit.places
+    story.wait(0.2)
+    story.refuse(story.flight[0])
+
+    assert story.limit.places == places
+    assert probe not in story.limit._probes
+
+
+@pytest.mark.parametrize(("places", "seconds"), [(1, 80), (3, 46), (8, 28), (50, 11)])
+def test_the_interval_between_probes_shrinks_with_the_root_of_the_places(
+    places, seconds
+):
+    story = Story()
+    story.limit.places = places
+    probe = [story.send() for _ in range(places + 1)][-1]
+    story.wait(0.2)
+    story.refuse(probe)
+    _, ask_again = story.limit.may_send(story.now, len(story.flight))
+
+    assert ask_again - story.now == pytest.approx(seconds, abs=1)
+    assert ask_again - story.now == pytest.approx(INTERVAL / math.sqrt(places))
+
+
+def test_a_limit_that_stays_is_asked_ever_less_often_but_at_most_four_times_less():
+    story = Story()
+    gaps = []
+    for _ in range(200):
+        probe = story.send_all()[-1]
+        story.wait(0.2)
+        story.refuse(probe)
+        for sent in story.flight.copy():
+            story.answer(sent)
+        story.send()
+        _, ask_again = story.limit.may_send(story.now, len(story.flight))
+        gaps.append(ask_again - story.now)
+        story.wait(gaps[-1])
+
+    assert gaps[1] == pytest.approx(gaps[0] * 1.03, rel=0.01)
+    assert gaps[-1] == pytest.approx(4 * gaps[0], rel=0.01)
+
+
+def test_a_refused_refill_tells_the_exact_number_of_places():
+    story = Story()
+    story.ramp(10)
+    while len(story.flight) > 7:
+        story.answer(story.flight[0])
+    refill = story.send()
+    story.wait(0.2)
+    story.refuse(refill)
+
+    assert story.limit.places == 7
+
+
+def test_after_a_lost_place_one_request_at_a_time_tests_what_is_left():
+    story = lost_place()
+    story.answer(story.flight[0])
+    story.answer(story.flight[0])
+    story.send()
+
+    assert not story.ready()
+    story.wait(1.01)
+    assert story.ready()
+
+
+def test_a_second_loss_in_a_row_halves_what_is_believed():
+    """Alone or shared a loss is one place; only a limit that fell refuses the test."""
+    story = lost_place()
+    before = story.limit.places
+    story.answer(story.flight[0])
+    story.wait(2)
+    test = story.send()
+    story.wait(0.2)
+    story.refuse(test)
+
+    assert story.limit.places == (before - 1) // 2
+
+
+def test_a_burst_of_refusals_is_one_episode_that_only_sharpens_the_number():
+    """A burst is refused in any order; what was sent before the loss is old news."""
+    story = Story()
+    story.ramp(20)
+    burst = story.flight[-6:]
+    for sent in burst:
+        story.wait(0.01)
+        story.refuse(sent)
+
+    assert story.limit.places == len(story.flight)
+
+
+def test_a_lost_place_is_looked_for_soon_for_somebody_may_have_taken_it():
+    story = lost_place()
+    while story.flight:
+        story.answer(story.flight[0])
+        story.send()
+        story.wait(1.1)
+        if story.now > story.lost_at + SOON:
+            break
+    places = story.limit.places
+
+    assert len(story.send_all()) >= 1
+    assert story.limit.places == places  # a probe, not a belief
+
+
+def test_a_place_that_comes_back_was_only_freed_late():
+    """Answers then count as places for a while longer: no refill is sent too early."""
+    story = lost_place()
+    story.answer(story.flight[0])
+    story.wait(2)
+    story.send()
+    story.wait(SOON)
+    story.send_all()
+    story.wait(1.1)
+    story.ready()
+    assert story.limit.lag == pytest.approx(0.3, abs=0.01)
+
+    story.limit._next_probe = math.inf
+    story.send_all()
+    story.answer(story.flight[0])
+    assert not story.ready()
+    story.wait(0.31)
+    assert story.ready()
+
+
+def test_a_silence_shorter_than_the_slowest_refusal_proves_nothing():
+    story = Story()
+    story.ramp(5)
+    story.wait(10)
+    probe = story.send_all()[-1]
+    story.wait(0.9)
+    story.limit.on_refused(probe, story.now + 2, len(story.flight))
+
+    assert story.limit.quiet == pytest.approx(1.5 * 2.9)
+
+
+def test_an_old_probe_admitted_after_a_refusal_is_no_news_about_the_limit():
+    story = Story()
+    story.ramp(5)
+    story.wait(10)
+    first = story.send()
+    story.limit._next_probe = story.now
+    second = story.send()
+    story.wait(0.2)
+    story.refuse(second)
+    told = story.limit._next_probe
+    story.answer(first)
+
+    assert story.limit._next_probe == told
+
+
+def test_with_nothing_of_ours_in_flight_a_lone_request_waits_for_a_timer():
+    story = Story()
+    story.limit._next_probe = math.inf
+    story.refuse(story.send())
+
+    assert not story.ready()
+    _, ask_again = story.limit.may_send(story.now, 0)
+    assert 0.4 <= ask_again - story.now <= 4
+    story.now = ask_again
+    assert story.ready()
+
+
+def test_a_remembered_limit_is_believed_by_half_and_quickly_regained():
+    story = Story(known=50)
+    begun = story.now
+
+    assert story.limit.places == 25
+    story.ramp(50)
+    assert story.now - begun < 7
+
+
+def test_what_never_left_is_neither_admitted_nor_refused():
+    story = Story()
+    story.send()
+    probe = story.send()
+    probe.at = math.inf  # still connecting
+    story.wait(60)
+    story.ready()
+    assert story.limit.places == 1
+    story.flight.remove(probe)
+    story.limit.on_withdrawn(probe)
+
+    assert story.limit._probes == []
+
+
+def lost_place() -> Story:
+    """Tell how a steady ten places became nine."""
+    story = Story()
+    story.ramp(10)
+    story.wait(5)
+    story.limit._next_probe = math.inf
+    while len(story.flight) >= story.limit.places:
+        story.answer(story.flight[0])
+    refill = story.send()
+    story.wait(0.2)
+    story.refuse(refill)
+    story.lost_at = story.now
+    return story
+
+
+class TestPace:
+    def test_too_often_touches_only_the_rate(self):
+        limit = adaptive()
+        sends = [sent_at(limit, now) for now in (1.0, 2.0, 3.0)]
+        places = limit._places.places
+        limit.on_refused(sends[-1], 3.2, 2, refusal("1303"))
+
+        assert limit._places.places == places
+        assert limit.may_send(3.3, 2)[0] is False
+        assert limit._pace.rate(3.2) == pytest.approx(0.24)
+
+    def test_the_rate_is_cut_once_an_episode_and_grows_back(self):
+        pace = Pace()
+        for now in range(10):
+            pace.on_send(float(now))
+        early = Sent(quality="standard", others=0, at=9.0)
+        pace.on_refused(early, 10.0)
+        pace.on_refused(early, 10.1)
+        assert pace.rate(10.0) == pytest.approx(0.8)
+        assert pace.rate(57.0) == pytest.approx(1.0, abs=0.01)
+        assert pace.rate(300.0) > 100
+
+    def test_a_long_spell_of_too_often_is_over_soon_after_its_end(self):
+        """However long it lasted: one in ten seconds, and minutes later all of it."""
+        pace = Pace()
+        now = 0.0
+        for _ in range(1000):
+            pace.on_send(now)
+            pace.on_refused(Sent(quality="standard", others=0, at=now), now + 0.1)
+            now = pace.next
+        assert pace.next - now <= 10
+        assert pace.rate(now + 300) > 10
+
+
+class TestGuard:
+    def test_a_silent_queue_shows_in_the_latency_and_shrinks_the_ceiling(self):
+        guard = Guard(WINDOWS)
+        now = 0.0
+        for n in range(200):
+            now += 0.5  # four places of 7.5 s each, and a queue before them
+            sent = Sent(quality="standard", others=55, at=now - min(10 + n, 60))
+            guard.on_answer(sent, now)
+
+        assert guard.acted
+        assert guard.ceiling <= 40
+
+    def test_latencies_inside_the_window_never_shrink_it(self):
+        guard = Guard(WINDOWS)
+        for n in range(500):
+            quality, low, high = (("standard", 5, 10), ("hd", 17, 20))[n % 2]
+            took = low + (high - low) * (n * 7 % 10) / 10
+            guard.on_answer(Sent(quality=quality, others=50, at=n - took), float(n))
+
+        assert not guard.acted
+        assert guard.ceiling >= 100
+
+    def test_a_fast_server_is_no_queue_and_an_unknown_quality_proves_nothing(self):
+        guard = Guard(WINDOWS)
+        for n in range(100):
+            took = 0.01 if n < 50 else 4.0
+            guard.on_answer(Sent(quality="standard", others=9, at=n - took), float(n))
+            guard.on_answer(Sent(quality="ultra", others=9, at=n - 900.0), float(n))
+
+        assert not guard.acted
+
+
+class TestPauses:
+    def test_an_overload_stops_all_sending_for_ever_longer(self, no_jitter):
+        limit = adaptive()
+        now = 0.0
+        waits = []
+        for _ in range(7):
+            sent = sent_at(limit, now)
+            limit.on_refused(sent, now + 0.1, 0, refusal("1305"))
+            _, again = limit.may_send(now + 0.2, 0)
+            waits.append(round(again - now - 0.1))
+            now = again
+
+        assert waits == [5, 10, 20, 40, 80, 120, 120]
+
+    def test_a_burst_of_overloads_is_one(self, no_jitter):
+        limit = adaptive()
+        sends = [sent_at(limit, 0.0) for _ in range(2)]
+        for sent in sends:
+            limit.on_refused(sent, 0.5, 1, refusal("1305"))
+        _, again = limit.may_send(1.0, 0)
+
+        assert again == pytest.approx(5.5)
+
+    def test_a_retry_after_is_kept_and_capped_and_a_picture_ends_an_overload(
+        self, no_jitter
+    ):
+        pauses = Pauses(5, 120)
+        sent = Sent(quality="standard", others=0, at=0.0)
+
+        assert pauses.seconds(refusal("1302", 7.0), sent, 1.0) == 7
+        assert pauses.seconds(refusal("1302", 9999.0), sent, 1.0) == 120
+        assert pauses.seconds(refusal("1302"), sent, 1.0) == 0
+        assert pauses.seconds(refusal("1305"), sent, 1.0) == 5
+        late = Sent(quality="standard", others=0, at=2.0)
+        assert pauses.seconds(refusal("1305"), late, 3.0) == 10
+        pauses.over()
+        late.at = 4.0
+        assert pauses.seconds(refusal("1312"), late, 5.0) == 5
+
+
+class TestFixed:
+    def test_it_keeps_exactly_its_places_and_only_learns_to_pause(self, no_jitter):
+        fixed = Fixed(3, Pauses(5, 120))
+        assert fixed.may_send(0.0, 2)[0]
+        assert fixed.may_send(0.0, 3) == (False, None)
+        sent = Sent(quality="standard", others=2, at=0.0)
+        fixed.on_refused(sent, 1.0, 2, refusal("1302"))
+        assert fixed.may_send(1.4, 2) == (False, 1.5)
+        fixed.on_answer(sent, 2.0, picture=True)
+        fixed.on_withdrawn(sent)
+
+        assert fixed.may_send(2.0, 2)[0]
+        assert (fixed.limit, fixed.reason) == (3, "fixed")
+
+
+class TestReasons:
+    def test_the_reason_says_what_the_number_rests_on(self):
+        assert adaptive().reason == "growing"
+        assert adaptive(known=8).reason == "known"
+        bounded = adaptive(ceiling=(1, "open files"))
+        assert (bounded.limit, bounded.reason) == (1, "open files")
+        refused = adaptive()
+        sent = sent_at(refused, 0.0)
+        refused.on_refused(sent, 0.2, 0, refusal("1302"))
+        assert refused.reason == "refused"
+        slow = adaptive()
+        slow._guard.ceiling, slow._guard._cut_at = 1, 1.0
+        assert slow.reason == "latency"
+
+
+def adaptive(**settings: object) -> Adaptive:
+    defaults = {"known": None, "ceiling": (1000, "max_in_flight")}
+    return Adaptive(WINDOWS, pauses=Pauses(5, 120), **(defaults | settings))
+
+
+def refusal(code: str, retry_after: float | None = None) -> RateLimitedError:
+    return RateLimitedError("busy", code=code, status=429, retry_after=retry_after)
+
+
+def sent_at(limit: Adaptive, now: float) -> Sent:
+    sent = Sent(quality="standard", others=0)
+    limit.on_send(sent, now)
+    sent.at = now
+    return sent
+
+
+class AnyService(RuleBasedStateMachine):
+    """Whatever the service does, the gate keeps its word and is never stuck."""
+
+    @initialize(ceiling=st.integers(1, 12), known=st.none() | st.integers(1, 40))
+    def begin(self, ceiling: int, known: int | None) -> None:
+        self.ceiling = ceiling
+        self.decision = adaptive(known=known, ceiling=(ceiling, "max_in_flight"))
+        self.now = 0.0
+        self.flight: list[Sent] = []
+
+    @rule(seconds=st.floats(0, 40))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(most=st.integers(1, 20), leaves=st.booleans())
+    def send(self, most: int, *, leaves: bool) -> None:
+        for _ in range(most):
+            if not self.decision.may_send(self.now, len(self.flight))[0]:
+                return
+            sent = Sent(quality="standard", others=len(self.flight))
+            self.decision.on_send(sent, self.now)
+            if leaves:
+                sent.at = self.now
+            self.flight.append(sent)
+
+    @precondition(lambda self: self.flight)
+    @rule(
+        data=st.data(),
+        end=st.sampled_from(["picture", "error", "unsent"])
+        | st.sampled_from(["1302", "1303", "1305", "7777"]),
+        retry_after=st.none() | st.floats(0, 500),
+    )
+    def end(self, data, end: str, retry_after: float | None) -> None:
+        sent = self.flight.pop(data.draw(st.integers(0, len(self.flight) - 1)))
+        sent.at = min(sent.at, self.now)
+        if end == "unsent":
+            self.decision.on_withdrawn(sent)
+        elif end in ("picture", "error"):
+            self.decision.on_answer(sent, self.now, picture=end == "picture")
+        else:
+            error = refusal(end, retry_after)
+            self.decision.on_refused(sent, self.now, len(self.flight), error)
+
+    @invariant()
+    def never_above_the_users_ceiling(self) -> None:
+        if hasattr(self, "flight"):
+            assert len(self.flight) <= self.ceiling
+            assert 1 <= self.decision.limit <= self.ceiling
+
+    @invariant()
+    def never_stuck(self) -> None:
+        """With nothing in flight, waiting as told leads to a send."""
+        if not hasattr(self, "flight") or self.flight:
+            return
+        now = self.now
+        for _ in range(50):
+            yes, again = self.decision.may_send(now, 0)
+            if yes:
+                return
+            assert again is not None
+            assert again < math.inf
+            now = max(again, now + 1e-4)
+        raise AssertionError(f"still waiting after {now - self.now:.0f} s")
+
+
+TestAnyService = AnyService.TestCase
+TestAnyService.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None
+)
