@@ -9,15 +9,14 @@ import attrs
 
 from zai_images import events
 from zai_images._errors import Billed, RateLimitedError, ZaiImagesError
-from zai_images._gate import End, Gate, Verdict
+from zai_images._gate import End, Verdict
 from zai_images._ledger import Ledger
 from zai_images._limit import Sent
 from zai_images._models import ImageRequest
 from zai_images._protocol import judge
 from zai_images._response import ImageResponse
-from zai_images._retry import CallRetry, Patience, RetryBudget, persist
-from zai_images._stats import Tally
-from zai_images._transport import Transport
+from zai_images._retry import CallRetry, Patience, persist
+from zai_images._tools import Tools
 from zai_images._wire import encode
 
 _log = logging.getLogger("zai_images")
@@ -33,17 +32,6 @@ class Answer:
     latency: float
     attempts: int
     cost: float | None
-
-
-@attrs.frozen(kw_only=True)
-class Tools:
-    """Hold what a session lends to each of its calls."""
-
-    transport: Transport
-    gate: Gate
-    budget: RetryBudget
-    tally: Tally
-    observer: events.Observer | None
 
 
 class Call:
@@ -63,7 +51,6 @@ class Call:
         ledgers: Sequence[Ledger],
         ceiling: asyncio.Semaphore | None,
         batch: bool,
-        price: float | None,
     ) -> None:
         self.request = request
         self.attempts = 0
@@ -72,8 +59,8 @@ class Call:
         self._ledgers = ledgers
         self._ceiling = ceiling
         self._is_batch = batch
-        self._price = price
         self._body = encode(request)
+        self._quality = str(request.quality)
         self._loop = asyncio.get_running_loop()
         self._sent_at = 0.0
         self._latency = 0.0
@@ -105,7 +92,7 @@ class Call:
             queued=self._patience.waited,
             latency=self._latency,
             attempts=self.attempts,
-            cost=self._price,
+            cost=self._tools.price,
         )
 
     def _tell(self, kind: type[events.CallEvent], **fields: object) -> None:
@@ -142,7 +129,7 @@ class Call:
             await self._ceiling.acquire()
         try:
             self._sent = await self._tools.gate.enter(
-                str(self.request.quality),
+                self._quality,
                 batch=self._is_batch,
                 again=self.attempts > 0,
             )
@@ -171,7 +158,7 @@ class Call:
             self._on_cancel()
             raise
         finally:
-            self._tools.tally.settled(self._billed, self._price)
+            self._tools.tally.settled(self._billed, self._tools.price)
             for ledger in begun:  # the session's own budget first: it cannot fail
                 await ledger.settled(self.attempts, self._billed)
 
@@ -214,8 +201,7 @@ class Call:
         self._billed = "yes"
         tools = self._tools
         tools.budget.earn()
-        quality = str(self.request.quality)
-        tools.tally.took(self.request.model, quality, self._latency)
+        tools.tally.took(self.request.model, self._quality, self._latency)
         self._tell(events.Answered, attempt=self.attempts, latency=self._latency)
 
     def _on_cancel(self) -> None:

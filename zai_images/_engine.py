@@ -18,6 +18,7 @@ from zai_images._response import ImageResponse, masked
 from zai_images._retry import persist_download
 from zai_images._rules import MODELS
 from zai_images._stats import ModelStats, Tally
+from zai_images._tools import Tools
 from zai_images._transport import Http, open_transport, pool_limit
 
 DEFAULT_PLACES = 5  # for adaptive=False: what three independent projects saw
@@ -61,6 +62,7 @@ class Engine:
         self.downloader = Downloader(config)
         self.downloads = asyncio.Semaphore(config.max_downloads)
         self.gates: dict[str, Gate] = {}
+        self.tools: dict[str, Tools] = {}
         self._config = config
         bounds = (
             (config.max_in_flight, "max_in_flight"),

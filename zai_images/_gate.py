@@ -102,8 +102,11 @@ class Gate:
             self.decision.on_refused(sent, now, self.in_flight, verdict)
         else:
             self.decision.on_answer(sent, now, picture=verdict is End.PICTURE)
-        # In the next turn, so that a refused request is back in the queue by then.
-        self._loop.call_soon(self._let_in)
+        if self._queue or isinstance(verdict, RateLimitedError):
+            # In the next turn, so that a refused request is back in the queue by then.
+            self._loop.call_soon(self._let_in)
+        else:
+            self._tell()
 
     def _let_in(self) -> None:
         """Let in whom the decision allows, and come back when it says so."""

@@ -197,7 +197,19 @@ async def persist(
     try:
         return await attempt()
     except ZaiImagesError as error:
-        first: ZaiImagesError | None = error
+        failed = error
+    return await _persist_after(failed, attempt, retry, patience, on_retry)
+
+
+async def _persist_after(
+    failed: ZaiImagesError,
+    attempt: Callable[[], Awaitable[T]],
+    retry: CallRetry,
+    patience: Patience,
+    on_retry: Callable[[BaseException, float], None],
+) -> T:
+    """Let tenacity see a first failure, and go on from there."""
+    first: ZaiImagesError | None = failed
 
     async def once_more() -> T:
         nonlocal first

@@ -8,7 +8,7 @@ from typing import Any, Self
 import attrs
 
 from zai_images import events
-from zai_images._call import Answer, Call, Tools
+from zai_images._call import Answer, Call
 from zai_images._config import SessionConfig
 from zai_images._engine import Engine, not_fetched
 from zai_images._errors import ConfigurationError
@@ -19,6 +19,7 @@ from zai_images._response import ImageResponse
 from zai_images._retry import CallRetry, Patience, RetryBudget
 from zai_images._rules import Quality, Size
 from zai_images._stats import SessionStats, Tally
+from zai_images._tools import Tools
 from zai_images._transport import Http
 
 
@@ -76,7 +77,6 @@ class ImageSession:
         self._budget = Budget(max_pictures, max_cost)
         self._retry_budget = RetryBudget()
         self._tally = Tally()
-        self._prices: dict[str, float | None] = {}
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._engine else "new"
@@ -143,10 +143,17 @@ class ImageSession:
             now = asyncio.get_running_loop().time()
             events.notify(self._observer, kind(at=now, **fields))
 
-    def _price(self, model: str) -> float | None:
-        if model not in self._prices:
-            self._prices[model] = price_of(self.config, model)
-        return self._prices[model]
+    def _tools(self, engine: Engine, model: str) -> Tools:
+        if model not in engine.tools:
+            engine.tools[model] = Tools(
+                transport=engine.transport,
+                gate=engine.gate(model),
+                budget=self._retry_budget,
+                tally=self._tally,
+                observer=self._observer,
+                price=price_of(self.config, model),
+            )
+        return engine.tools[model]
 
     async def _answer(
         self,
@@ -159,23 +166,16 @@ class ImageSession:
     ) -> Answer:
         """Get one picture made; the rest is a batch's own."""
         engine = await self._opened()
-        price = self._price(request.model)
-        entry = self._budget.entry(price)
+        tools = self._tools(engine, request.model)
+        entry = self._budget.entry(tools.price)
         patience = Patience(self.config.max_wait if max_wait is None else max_wait)
         call = Call(
             request,
-            tools=Tools(
-                transport=engine.transport,
-                gate=engine.gate(request.model),
-                budget=self._retry_budget,
-                tally=self._tally,
-                observer=self._observer,
-            ),
+            tools=tools,
             patience=patience,
             ledgers=tuple(one for one in (entry, ledger) if one is not None),
             ceiling=ceiling,
             batch=batch,
-            price=price,
         )
         return await call.run(
             CallRetry(self.config.retry, self._retry_budget, patience)

@@ -126,7 +126,10 @@ class AiohttpTransport:
             _proxy_of_environment(config) if config.trust_env else None
         )
         self._borrowed = borrowed is not None
+        # Our own session holds the headers; a borrowed one gets them with each request.
+        self._given = None if borrowed is None else self._headers
         self._session = borrowed or aiohttp.ClientSession(
+            headers=self._headers,
             # Places are the gate's business: a second bound here would be a hidden one.
             connector=aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -160,22 +163,25 @@ class AiohttpTransport:
             ) from None
 
     async def _exchange(self, body: _Body) -> RawResponse:
-        async with self._session.post(
+        response = await self._session.post(
             self._url,
             data=body,
-            headers=self._headers,
+            headers=self._given,
             timeout=self._timeout,
             proxy=self._proxy,
             allow_redirects=False,
             raise_for_status=False,
-        ) as response:
+        )
+        try:
             content = await _read(response)
-            return RawResponse(
-                status=response.status,
-                body=content,
-                retry_after=response.headers.get("Retry-After"),
-                request_id=response.headers.get("X-Request-Id"),
-            )
+        finally:
+            response.release()  # closes the connection where the body is not at its end
+        return RawResponse(
+            status=response.status,
+            body=content,
+            retry_after=response.headers.get("Retry-After"),
+            request_id=response.headers.get("X-Request-Id"),
+        )
 
     def _judged(self, error: Exception, *, written: bool) -> TransportError:
         what = _words(error)
@@ -214,7 +220,7 @@ class AiohttpTransport:
 async def _read(response: aiohttp.ClientResponse) -> bytes:
     parts = []
     size = 0
-    async for part in response.content.iter_any():
+    while part := await response.content.readany():
         size += len(part)
         if size > BODY_LIMIT:
             raise aiohttp.ClientPayloadError(f"more than {BODY_LIMIT} bytes")

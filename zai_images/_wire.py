@@ -66,6 +66,7 @@ def _shown_size(value: object) -> str | None:
 
 
 _CONVERTER = _converter()
+_WRITE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _UNSTRUCTURE_REQUEST = _CONVERTER.get_unstructure_hook(ImageRequest)
 
 
@@ -75,7 +76,7 @@ def encode(request: ImageRequest) -> bytes:
     body = {name: value for name, value in fields.items() if value is not None}
     if request.extra:
         body |= request.extra
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return _WRITE(body).encode()
 
 
 def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None:
@@ -107,9 +108,11 @@ def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None
 
 
 def _take(fields: dict[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401 - of that kind, or None
+    if name not in fields:
+        return None
     try:
         value: Any = _CONVERTER.structure(fields[name], kind)
-    except (KeyError, ValueError):
+    except ValueError:
         return None
     del fields[name]
     return value
@@ -121,7 +124,9 @@ def _images(data: object) -> tuple[ImageURL, ...]:
     return tuple(
         ImageURL(
             url=item["url"],
-            extra=_rest({k: v for k, v in item.items() if k != "url"}),
+            extra=_rest({k: v for k, v in item.items() if k != "url"})
+            if len(item) > 1
+            else NOTHING,
         )
         for item in data
         if isinstance(item, dict) and text_or_none(item.get("url"))

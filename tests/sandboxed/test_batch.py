@@ -552,6 +552,7 @@ def peak(count: int) -> int:
 
 
 class TestMemory:
+    @pytest.mark.timeout(300)  # 100,000 pictures on a busy machine
     def test_memory_follows_the_places_and_not_the_input(self):
         """
         100,000 prompts from a generator raise the peak by less than 20 MB.

@@ -1,0 +1,21 @@
+"""What a session lends to the calls for one model."""
+
+import attrs
+
+from zai_images import events
+from zai_images._gate import Gate
+from zai_images._retry import RetryBudget
+from zai_images._stats import Tally
+from zai_images._transport import Transport
+
+
+@attrs.frozen(kw_only=True)
+class Tools:
+    """Hold the connections, the places and the books; `price` is US dollars or None."""
+
+    transport: Transport
+    gate: Gate
+    budget: RetryBudget
+    tally: Tally
+    observer: events.Observer | None
+    price: float | None
