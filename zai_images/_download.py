@@ -6,6 +6,7 @@ no environment, it goes to public https addresses only, and it sees every addres
 connects to it, after every redirect.
 """
 
+import asyncio
 import socket
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -19,6 +20,7 @@ from zai_images._picture import FetchError, NotAPictureError, Picture, inspect
 from zai_images._response import ImageResponse
 
 PICTURE_LIMIT = 64 * 2**20  # bytes; pictures of a few MiB are usual
+JOINED_HERE = 2**20  # bytes; copying more would hold the loop up for milliseconds
 REDIRECTS = 3
 LIFETIME = timedelta(days=30)  # by the documentation; some hosts say less in the link
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
@@ -117,6 +119,8 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         if size > PICTURE_LIMIT:
             raise too_long
         parts.append(part)
+    if size > JOINED_HERE:  # a thread copies megabytes while the loop goes on
+        return await asyncio.to_thread(b"".join, parts)
     return b"".join(parts)
 
 

@@ -52,7 +52,7 @@ def judge(raw: RawResponse, *, now: datetime) -> ImageResponse:
         AnswerLostError: Nothing readable came, so the picture may be paid for.
     """
     try:
-        value = json.loads(raw.body, parse_int=_whole)
+        value = _READ(raw.body.decode())
     except (ValueError, RecursionError):
         raise _unreadable(raw, now) from None
     body = value if isinstance(value, dict) else {}
@@ -152,6 +152,10 @@ def _reset_time(message: str) -> datetime | None:
 
 def _whole(digits: str) -> int | str:
     return int(digits) if len(digits) < 300 else digits
+
+
+# Python refuses to read a number of some thousand digits; here it stays a text.
+_READ = json.JSONDecoder(parse_int=_whole).decode
 
 
 def _begins(raw: RawResponse) -> str:

@@ -209,14 +209,6 @@ async def _persist_after(
     on_retry: Callable[[BaseException, float], None],
 ) -> T:
     """Let tenacity see a first failure, and go on from there."""
-    first: ZaiImagesError | None = failed
-
-    async def once_more() -> T:
-        nonlocal first
-        if first is not None:
-            error, first = first, None
-            raise error
-        return await attempt()
 
     def wait(state: RetryCallState) -> float:
         error = _failure(state)
@@ -234,7 +226,21 @@ async def _persist_after(
         before_sleep=announce,
         reraise=True,
     )
-    return await retrying.wraps(once_more)()
+    return await retrying.wraps(_after(failed, attempt))()
+
+
+def _after(
+    failed: Exception, attempt: Callable[[], Awaitable[T]]
+) -> Callable[[], Awaitable[T]]:
+    """Make attempts of which the first has been made, and failed like this."""
+    first: list[Exception] = [failed]
+
+    async def once_more() -> T:
+        if first:
+            raise first.pop()
+        return await attempt()
+
+    return once_more
 
 
 def _failure(state: RetryCallState) -> BaseException | None:
@@ -248,8 +254,16 @@ async def persist_download(fetch: Callable[[], Awaitable[T]]) -> T:
     Raises:
         FetchError: The last one.
     """
+    begun = asyncio.get_running_loop().time()
+    try:
+        return await fetch()
+    except FetchError as error:
+        failed = error
+    return await _fetch_again(_after(failed, fetch), begun)
+
+
+async def _fetch_again(fetch: Callable[[], Awaitable[T]], begun: float) -> T:
     loop = asyncio.get_running_loop()
-    begun = loop.time()
 
     def again(error: BaseException) -> bool:
         if not isinstance(error, FetchError) or error.lasting:
