@@ -74,6 +74,10 @@ class Gate:
             batch: Whether it is of a batch, which lets single calls go first.
             again: Whether it was refused before, and so goes first among its like.
         """
+        if not self._queue:
+            now = self._loop.time()
+            if self.decision.may_send(now, self.in_flight)[0]:
+                return self._admit(quality, now)
         future: asyncio.Future[Sent] = self._loop.create_future()
         waiter = _Waiter(
             batch=batch,
@@ -125,11 +129,14 @@ class Gate:
                     self._alarm = self._loop.call_at(when, self._let_in)
                 break
             waiter = heapq.heappop(self._queue)
-            sent = Sent(quality=waiter.quality, others=self.in_flight)
-            self.decision.on_send(sent, now)
-            self.in_flight += 1
-            waiter.future.set_result(sent)
+            waiter.future.set_result(self._admit(waiter.quality, now))
         self._tell()
+
+    def _admit(self, quality: str, now: float) -> Sent:
+        sent = Sent(quality=quality, others=self.in_flight)
+        self.decision.on_send(sent, now)
+        self.in_flight += 1
+        return sent
 
     def _tell(self) -> None:
         limit = self.decision.limit
