@@ -1,6 +1,7 @@
 """The command line as tests call it: in this process, at a service of their own."""
 
 import asyncio
+import resource
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,15 @@ from support.keys import KEY
 
 from zai_images.cli import main
 from zai_images.sandbox import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def _own_state_and_limits(monkeypatch, tmp_path_factory):
+    """Keep what is remembered from run to run, and `ulimit -n`, out of the tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    before, set_back = resource.getrlimit(resource.RLIMIT_NOFILE), resource.setrlimit
+    yield
+    set_back(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.fixture

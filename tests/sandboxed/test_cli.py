@@ -85,7 +85,14 @@ async def test_generate_needs_no_key_in_the_sandbox(cli):
         (["generate", "x", "-o", "-"], 2, "-o requires an argument"),
         (["generate", "x", "--colour"], 2, "--colour"),
         (["generate"], 2, "PROMPT"),
+        (["generate", "a", "red", "fox"], 2, 'quotes: zai-images generate "a red'),
+        (["generate", "-5 degrees"], 2, '-- "-5 degrees outside"'),
+        (["generate", "-snow"], 2, "begins with a dash, put --"),
+        (["generate", "--", "x", "--sandbox"], 2, "options before that"),
+        (["generate", "x", "--size"], 2, "Try: zai-images generate --help"),
+        (["doctor", "x"], 2, "no use for: x\nTry: zai-images doctor --help"),
         (["genrate", "x"], 2, "generate"),
+        (["genrate", "x"], 2, "Try: zai-images --help"),
         (["generate", "x"], 3, "ZAI_API_KEY"),
         (["sandbox", "--speed", "0"], 2, "--speed"),
     ],
@@ -119,6 +126,24 @@ async def test_a_wrong_key_is_not_shown(cli, service, monkeypatch):
     assert (await cli("generate", "a fox")).code == 3
 
 
+async def test_a_prompt_may_begin_with_a_dash(cli):
+    ran = await cli("generate", "--sandbox", "--", "-5 degrees")
+
+    assert (ran.code, ran.out) == (0, "5-degrees.png\n")
+
+
+async def test_a_link_into_the_private_sandbox_is_not_promised(cli, monkeypatch):
+    def write(target, data):
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr("zai_images._picture.write_atomically", write)
+
+    ran = await cli("generate", "a fox", "--sandbox")
+
+    assert ran.code == 4
+    assert "http" not in ran.err
+
+
 async def test_a_base_url_that_is_none_is_bad_input(cli, monkeypatch):
     monkeypatch.setenv("ZAI_BASE_URL", "ftp://x")
 
@@ -134,7 +159,9 @@ async def test_a_picture_that_cannot_be_fetched_leaves_its_link(
     ran = await cli("generate", "a fox")
 
     assert ran.code == 1
-    assert "Its link, in full: http://127.0.0.1" in ran.err
+    assert "could not be fetched: HTTP 404" in ran.err
+    assert re.search(r"Its link, in full, is good until .* http://127", ran.err)
+    assert "session." not in ran.err
 
 
 async def test_a_picture_that_cannot_be_written_leaves_its_link(
@@ -148,18 +175,23 @@ async def test_a_picture_that_cannot_be_written_leaves_its_link(
     ran = await cli("generate", "a fox", "-o", "x.png")
 
     assert ran.code == 4
-    assert "its link, in full: http://127.0.0.1" in ran.err
+    assert "It is paid. Its link, in full" in ran.err
     assert "x.png: No space left on device" in ran.err
 
 
+@pytest.mark.parametrize("options", [[], ["-o", "x.png"]])
 async def test_a_folder_that_is_not_ours_is_found_before_paying(
-    cli, service, monkeypatch
+    cli, service, monkeypatch, tmp_path, options
 ):
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "tmpx7")
 
-    ran = await cli("generate", "a fox", "-o", "x.png")
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+
+    ran = await cli("generate", "a fox", *options)
 
     assert (ran.code, service.requests) == (4, 0)
+    assert f"{tmp_path}: Permission denied; nothing can be written there" in ran.err
 
 
 async def test_waiting_is_shown_where_somebody_looks_on(cli, service, monkeypatch):
@@ -215,6 +247,19 @@ async def test_ctrl_c_before_anything_is_sent_is_quiet(cli, service, monkeypatch
     ran = await cli("batch", "p.txt", "--out", "out")
 
     assert (ran.code, ran.out, ran.err) == (130, "", "")
+
+
+def test_ctrl_c_while_it_starts_shows_no_traceback(monkeypatch, capsys):
+    class Interrupted:
+        def find_spec(self, name, *_):
+            if name == "zai_images.cli._app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "zai_images.cli._app", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+
+    assert main(["--version"]) == 130
+    assert capsys.readouterr().err == ""
 
 
 def test_it_runs_as_a_module_too(monkeypatch, capsys):
@@ -317,6 +362,7 @@ async def test_doctor_finds_nothing_wrong_for_free(cli, service):
         ["ok", "address"],
         ["ok", "service"],
     ]
+    assert "--live does" in ran.out
     assert (service.requests, service.bill.total) == (1, 0)
 
 
@@ -434,6 +480,7 @@ async def test_doctor_tells_an_empty_balance_by_the_live_check(
 
     assert ran.code == 3
     assert "no balance" in checks(ran)["live"]["detail"]
+    assert "--live does" not in ran.out
     assert checks(ran)["cost"]["data"]["pictures"] == 0
 
 

@@ -5,6 +5,7 @@ import fcntl
 import io
 import json
 import os
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from zai_images import ImageRequest, RateLimitedError, events
+from zai_images.cli._progress import Flights
+
+BUSY = RateLimitedError("busy")
 EXAMPLES = Path(__file__).parents[2] / "docs/examples/prompts.txt"
 
 
@@ -39,6 +44,10 @@ async def test_the_24_examples_become_24_pictures_of_the_asked_size(cli):
             assert (picture.format, picture.size) == ("PNG", (512, 768))
     assert "nothing is paid" in ran.err
     assert "24 requests: 24 made" in ran.err
+    assert f"Open o/{pictures('o')[0]}, or the folder o\n" in ran.err
+    assert re.search(r"standard: median 0\.\d s, p95 0\.\d s in service \(", ran.err)
+    assert "the sandbox is 20 times faster than life" in ran.err
+    assert "documented" not in ran.err
 
 
 async def test_names_are_sorted_readable_and_private(batch):
@@ -292,7 +301,12 @@ async def test_a_cap_on_pictures_is_kept_and_the_next_run_goes_on(batch, service
     capped = await batch("--max-pictures", "2")
     assert (capped.code, service.bill.total) == (5, 2)
     assert "3 requests: 2 made, 1 not begun" in capped.err
-    assert "Raise max_pictures" in capped.err
+    assert (
+        "--max-pictures 2 is reached: 2 made. "
+        "Run the same command again to go on with 1 more.\n"
+    ) in capped.err
+    assert "Nothing was sent" not in capped.err
+    assert "max_pictures" not in capped.err
 
     assert (await batch("--max-pictures", "2")).code == 0
     assert service.bill.total == 3
@@ -306,6 +320,29 @@ async def test_a_cap_on_the_cost_can_be_tried_in_the_sandbox(cli):
     assert ran.code == 5
     assert len(pictures("o")) == 2
     assert "$0.02 if it were real" in ran.err
+    assert "--max-cost 0.02 is reached: 2 made" in ran.err
+
+
+async def test_a_cap_on_the_cost_needs_the_price_of_every_line(cli, service):
+    Path("p.jsonl").write_text('{"prompt":"a","model":"other"}\n')
+
+    ran = await cli("batch", "p.jsonl", "--out", "out", "--max-cost", "1")
+
+    assert (ran.code, service.requests) == (2, 0)
+    assert "the price of other at 127.0.0.1 is not known" in ran.err
+
+
+async def test_latencies_stand_beside_what_the_api_page_says(cli, service):
+    Path("p.jsonl").write_text(
+        '{"prompt":"a"}\n{"prompt":"b","quality":"hd"}\n{"prompt":"c","model":"new"}\n'
+    )
+
+    ran = await cli("batch", "p.jsonl", "--out", "out")
+
+    said = r"cogview-4-250304, {}: median .* s, p95 .* s in service \(documented {} s\)"
+    assert re.search(said.format("standard", "5-10"), ran.err)
+    assert re.search(said.format("hd", "17-20"), ran.err)
+    assert re.search(r"waiting for a place: median \d\.\d s\n", ran.err)
 
 
 async def test_limit_bounds_what_is_in_flight(batch, service):
@@ -384,9 +421,27 @@ async def test_progress_is_a_line_now_and_then_where_nobody_looks_on(
 
     ran = await batch("--limit", "1", prompts=["a fox", "a bear", "a cat", "a dog"])
 
-    assert "2 of 4, 1 failed, " in ran.err
+    assert "2 of 4, 1 failed, 1 place, " in ran.err
     assert "/s, " in ran.err
     assert " left\n" in ran.err
+
+
+def test_progress_tells_places_and_many_refusals():
+    flights = Flights()
+    requests = [ImageRequest(f"{n}") for n in range(20)]
+    assert flights.words() == []
+    flights.observe(events.LimitChanged(at=0, model="m", old=1, new=4, reason=""))
+    assert flights.words() == ["0 of 4 places"]
+    for request in requests[:5]:
+        flights.observe(events.Sent(request=request, at=0, attempt=1))
+    assert flights.words() == ["5 places"]
+    answered = events.Answered(request=requests[0], at=0, attempt=1, latency=1)
+    flights.observe(answered)
+    for request in requests[1:3] * 5:
+        refused = events.Refused(request=request, at=0, attempt=1, error=BUSY)
+        flights.observe(refused)
+
+    assert flights.words() == ["2 of 4 places", "10 refused and tried again"]
 
 
 async def test_progress_is_a_bar_where_somebody_does(batch, monkeypatch):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.keys import KEY
 
+from zai_images._picture import FetchError
 from zai_images.cli import main
 from zai_images.cli._folder import Folder
 from zai_images.cli._notes import Notes
@@ -28,6 +29,14 @@ def pictures():
 
 def notes(name):
     return [json.loads(line) for line in Path("out", name).read_text().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def _heard_hangup():
+    """The tests may run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture
@@ -70,9 +79,79 @@ async def test_a_link_that_leads_nowhere_is_not_paid_for_again(
 
     assert ran.code == 1
     assert service.bill.total == 3
-    assert '2 "a bear"' in ran.err
+    assert '2 "a bear": The picture was made, but could not be fetched: ' in ran.err
     assert "2 already there, 1 failed" in ran.err
     assert len(notes("links.jsonl")) == 1
+
+
+@pytest.fixture
+def dead(unfetched):
+    """Make the kept link one that leads nowhere any more, and is not new either."""
+    (note,) = notes("links.jsonl")
+    url = note["url"].replace("/sandbox/", "/gone/")
+    Path("out/links.jsonl").write_text(json.dumps(note | {"url": url, "at": 0}))
+
+
+async def test_a_dead_link_is_kept_and_tried_once_in_each_run(dead, batch, service):
+    fetches = len(service.picture_requests)
+    ran = await batch("--json")
+
+    assert (ran.code, service.bill.total) == (1, 3)
+    assert len(service.picture_requests) == fetches + 1
+    assert ran.err.count("HTTP 404") == 1
+    assert "are dead (HTTP 404): --on-unknown resend makes those" in ran.err
+    assert "fetches them for free" not in ran.err
+    assert len(notes("links.jsonl")) == 1
+    record = json.loads(ran.out.splitlines()[1])
+    assert (record["index"], record["status"], record["billed"]) == (2, "failed", "yes")
+
+
+async def test_a_picture_with_a_dead_link_is_made_again_when_that_is_wanted(
+    dead, batch, service
+):
+    ran = await batch("--on-unknown", "resend")
+
+    assert (ran.code, service.bill.total) == (0, 4)
+    assert len(pictures()) == 3
+    assert not Path("out/links.jsonl").exists()
+
+
+async def test_a_new_link_is_given_its_time(unfetched, batch, service, monkeypatch):
+    (note,) = notes("links.jsonl")
+    url = note["url"].replace("/sandbox/", "/gone/")
+    Path("out/links.jsonl").write_text(json.dumps(note | {"url": url}))
+
+    ran = await batch("--on-unknown", "resend")
+
+    assert (ran.code, service.bill.total) == (1, 3)
+    assert "the next run fetches them for free" in ran.err
+
+
+async def test_a_link_past_its_own_end_is_dead_whatever_the_host_says(
+    unfetched, batch, service
+):
+    (note,) = notes("links.jsonl")
+    url = "http://127.0.0.1:9/x?Expires=1000000000"
+    Path("out/links.jsonl").write_text(json.dumps(note | {"url": url}))
+
+    ran = await batch()
+
+    assert "are dead (the connection failed" in ran.err
+
+
+async def test_nothing_of_a_private_sandbox_is_kept(cli, monkeypatch):
+    async def miss(self, url):
+        raise FetchError("HTTP 404", lasting=True)
+
+    Path("p.txt").write_text("a fox\na bear\n")
+    monkeypatch.setattr("zai_images._download.Downloader.fetch", miss)
+    ran = await cli("batch", "p.txt", "--out", "out", "--sandbox")
+    monkeypatch.undo()
+
+    assert ran.code == 1
+    assert "the next run makes them again" in ran.err
+    assert "paid:" in ran.err
+    assert not Path("out/links.jsonl").exists()
 
 
 async def test_an_answer_that_got_lost_is_not_asked_for_again(batch, service):
@@ -192,7 +271,8 @@ async def until(condition):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
 )
 async def test_a_signal_lets_what_is_in_flight_come_home(
     process, batch, service, number, code
@@ -273,7 +353,22 @@ def test_what_is_in_flight_is_kept_after_one_signal(interrupted):
     assert "not begun" in err
 
 
-def test_what_is_in_flight_is_noted_after_two(interrupted):
+def test_a_closed_terminal_may_say_so_twice(interrupted):
+    code, records, _ = interrupted([signal.SIGHUP, signal.SIGHUP])
+
+    assert code == 129
+    assert {one["status"] for one in records} == {"done"}
+
+
+def test_under_nohup_a_closed_terminal_changes_nothing(interrupted):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    code, records, _ = interrupted([signal.SIGHUP])
+
+    assert (code, len(records)) == (0, 30)
+
+
+def test_what_is_in_flight_is_noted_after_two(interrupted, monkeypatch):
+    monkeypatch.setattr(Folder, "forget", lambda _: None)  # as if it were real
     code, records, err = interrupted([signal.SIGINT, signal.SIGINT])
 
     assert code == 130
@@ -298,6 +393,25 @@ async def test_nobody_reading_the_paths_is_no_reason_to_fail(process, service):
     assert await running.wait() == 0
     assert b"12 requests: 12 made" in err
     assert b"BrokenPipe" not in err
+
+
+async def test_nor_is_a_terminal_that_is_closed(service):
+    ours, theirs = os.openpty()
+    Path("p.txt").write_text("\n".join(f"picture {n}" for n in range(12)))
+    running = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "zai_images", "batch", "p.txt", "--out", "out"),
+        *("--limit", "2"),
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    await until(lambda: service.bill.total >= 2)
+    os.close(ours)
+
+    assert await running.wait() == 0
+    assert len(pictures()) == 12
 
 
 async def test_nor_is_nobody_reading_the_talk(process, service):

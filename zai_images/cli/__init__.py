@@ -16,9 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; `sys.argv` where none is given."""
     try:
         from zai_images.cli._app import run  # noqa: PLC0415 - the extra may be missing
+
+        return run(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        return 130
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("cyclopts", "rich"):
             raise
         print(_EXTRA, file=sys.stderr)  # noqa: T201 - rich itself may be missing
         return 2
-    return run(list(sys.argv[1:] if arguments is None else arguments))

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 
 from zai_images._version import __version__
 from zai_images.cli._batch import batch
@@ -15,6 +14,7 @@ from zai_images.cli._exit import ARGUMENTS, BAD_INPUT, EXPECTED, exit_code, sent
 from zai_images.cli._generate import generate
 from zai_images.cli._sandbox import sandbox
 from zai_images.cli._talk import Talk, silence
+from zai_images.cli._usage import explain
 
 _HELP = """\
 Make pictures with Z.AI's CogView-4: one, or a whole file of prompts.
@@ -24,7 +24,7 @@ Set ZAI_API_KEY, or add --sandbox to try everything without a key and without pa
 _EPILOGUE = """\
 Exit codes: 0 all done; 1 some pictures failed or are unknown; 2 usage or bad input; \
 3 the account needs a person; 4 the disk; 5 a limit you set was reached; \
-130/143 interrupted (run it again to go on).
+129/130/143 interrupted (run it again to go on).
 """
 
 
@@ -55,8 +55,6 @@ def run(arguments: Sequence[str]) -> int:
         logger.addHandler(logging.NullHandler())
     try:
         return _run(list(arguments))
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         silence(sys.stdout)
         return 0
@@ -71,9 +69,7 @@ def _run(arguments: list[str]) -> int:
             result_action="return_value",
         )
     except CycloptsError as error:
-        Console(stderr=True, highlight=False).print(
-            f"{error}\nTry: zai-images --help", markup=False, soft_wrap=True
-        )
+        Talk().say(explain(error, arguments))
         return BAD_INPUT
     except BrokenPipeError:
         raise

@@ -9,8 +9,9 @@ from cyclopts import Parameter, validators
 
 from zai_images._batch import BatchRunner
 from zai_images._errors import ZaiImagesError
-from zai_images._models import DEFAULT_MODEL, ImageRequest
+from zai_images._models import ImageRequest
 from zai_images._session import ImageSession
+from zai_images._stats import SessionStats
 from zai_images.cli._exit import (
     BAD_INPUT,
     DISK,
@@ -20,11 +21,12 @@ from zai_images.cli._exit import (
     exit_code,
 )
 from zai_images.cli._folder import Folder
+from zai_images.cli._memory import remember
 from zai_images.cli._options import JSON, SANDBOX, PictureOptions
 from zai_images.cli._progress import Counts, Reporter
-from zai_images.cli._service import Service, check_cap, open_service
+from zai_images.cli._service import Service, check_cap, open_service, raise_open_files
 from zai_images.cli._source import STDIN, check, name_of, open_source, say_check
-from zai_images.cli._summary import say_summary
+from zai_images.cli._summary import Ending, say_summary
 from zai_images.cli._talk import Talk
 from zai_images.cli._work import Work
 from zai_images.jobs import InputCheck, PromptFile
@@ -59,7 +61,8 @@ class BatchOptions:
     limit: Annotated[
         int | None,
         Parameter(
-            help="At most so many pictures in flight; the account has its own limit.",
+            help="At most so many pictures in flight; below that the account's own "
+            "limit is found by itself.",
             validator=_AT_LEAST_ONE,
         ),
     ] = None
@@ -81,7 +84,8 @@ class BatchOptions:
         Literal["keep", "resend"],
         Parameter(
             help="What to do with requests that an earlier run sent without learning "
-            "what became of them; 'resend' may pay for them twice. 'keep' if left out."
+            "what became of them, and with paid pictures whose links are dead; "
+            "'resend' makes them again and may pay twice. 'keep' if left out."
         ),
     ] = "keep"
 
@@ -104,6 +108,7 @@ def batch(
     The paths of the pictures go to stdout, everything else to stderr.
     """
     ImageRequest("the options alone", **picture.given)
+    raise_open_files()
     talk = Talk(as_json=as_json)
     name = name_of(prompts)
     with open_source(prompts, talk, picture.given) as file:
@@ -113,11 +118,10 @@ def batch(
         job = Batch(talk, options, file, found)
 
         async def command(interruptions: Interruptions) -> int:
-            model = picture.model or DEFAULT_MODEL
             async with open_service(
                 talk, sandbox=sandbox, limit=options.limit
             ) as service:
-                check_cap(service, model, options.max_cost)
+                check_cap(service, found.models, options.max_cost)
                 return await job.run(service, interruptions)
 
         return carry_out(command)
@@ -140,6 +144,8 @@ class Batch:
         """Run to the end, or to where it is stopped; return the exit code."""
         folder = Folder(self._options.out)
         folder.open(service.name)
+        if service.sandbox:
+            folder.forget()
         try:
             return await self._run(service, folder, interruptions)
         finally:
@@ -148,12 +154,6 @@ class Batch:
     async def _run(
         self, service: Service, folder: Folder, interruptions: Interruptions
     ) -> int:
-        options = self._options
-        session = ImageSession(
-            service.config,
-            max_pictures=options.max_pictures,
-            max_cost=options.max_cost,
-        )
         reporter = Reporter(self._talk, self._counts)
         work = Work(
             file=self._file,
@@ -161,26 +161,61 @@ class Batch:
             talk=self._talk,
             counts=self._counts,
             reporter=reporter,
-            resend=options.on_unknown == "resend",
+            resend=self._options.on_unknown == "resend",
         )
+        session = ImageSession(
+            service.config,
+            observer=reporter.observe,
+            max_pictures=self._options.max_pictures,
+            max_cost=self._options.max_cost,
+        )
+        stats = session.stats()
         try:
             async with session:
-                with reporter:
-                    await work.fetch_links(session)
-                    await self._send(session, work, interruptions)
+                try:
+                    with reporter:
+                        await work.fetch_links(session)
+                        await self._send(session, work, interruptions)
+                finally:
+                    stats = session.stats()  # a closed one has forgotten its places
         finally:
-            folder.tidy()
-            say_summary(
-                self._talk,
-                self._counts,
-                folder=folder.path,
-                stats=session.stats(),
+            self._close(
+                service,
+                folder,
+                work,
+                stats=stats,
                 elapsed=reporter.elapsed,
-                sandbox=service.sandbox,
-                stopped_by=work.disk_error or self._stopped_by,
                 interrupted=interruptions.signal is not None,
             )
         return self._exit_code(work, interruptions)
+
+    def _close(  # noqa: PLR0913 - everything that is known at the end
+        self,
+        service: Service,
+        folder: Folder,
+        work: Work,
+        *,
+        stats: SessionStats,
+        elapsed: float,
+        interrupted: bool,
+    ) -> None:
+        """Leave the folder in order, and say how it ended."""
+        remember(service.config, stats)
+        folder.tidy()
+        if service.sandbox:
+            folder.forget()
+        ending = Ending(
+            folder=folder.path,
+            stats=stats,
+            elapsed=elapsed,
+            waits=work.waits,
+            sandbox=service.sandbox,
+            stopped_by=work.disk_error or self._stopped_by,
+            interrupted=interrupted,
+            max_pictures=self._options.max_pictures,
+            max_cost=self._options.max_cost,
+        )
+        say_summary(self._talk, self._counts, ending)
 
     async def _send(
         self, session: ImageSession, work: Work, interruptions: Interruptions

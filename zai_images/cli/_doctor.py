@@ -9,11 +9,21 @@ from zai_images._config import SessionConfig
 from zai_images.cli._checks import Check, check_address, check_key, check_service
 from zai_images.cli._exit import ACCOUNT, SOME_FAILED, Interruptions, carry_out
 from zai_images.cli._live import check_live
+from zai_images.cli._memory import forget
 from zai_images.cli._options import JSON, SANDBOX
 from zai_images.cli._service import open_service
 from zai_images.cli._talk import Talk
 
 _SANDBOX_PLACES = 5
+
+
+FORGET = Annotated[
+    bool,
+    Parameter(
+        help="Only delete what earlier runs found out about the account: how many "
+        "pictures at once it takes (zai-images/limits.json in your state folder)."
+    ),
+]
 
 
 def doctor(
@@ -28,6 +38,7 @@ def doctor(
             validator=validators.Number(gt=0),
         ),
     ] = 0.10,
+    forget_limits: FORGET = False,
     sandbox: SANDBOX = False,
     as_json: JSON = False,
 ) -> int:
@@ -38,6 +49,8 @@ def doctor(
     after it has looked at the key.
     """
     talk = Talk(as_json=as_json)
+    if forget_limits:
+        return _forget(talk)
 
     async def command(_: Interruptions) -> int:
         budget = max_cost if live else None
@@ -49,6 +62,13 @@ def doctor(
         return SOME_FAILED if problems else 0
 
     return carry_out(command)
+
+
+def _forget(talk: Talk) -> int:
+    path = forget()
+    said = f"{path} is deleted" if path else "there was nothing to forget"
+    talk.put_now((said, {"deleted": None if path is None else str(path)}))
+    return 0
 
 
 async def _in_sandbox(talk: Talk, budget: float | None) -> list[Check]:
@@ -73,6 +93,8 @@ async def _ask(config: SessionConfig, budget: float | None) -> list[Check]:
     answer = await check_service(config)
     if budget is None or answer.status == "problem":
         return [answer]
+    if answer.status == "ok":  # its advice is to do what is done now
+        answer = attrs.evolve(answer, advice="")
     return [answer, *await check_live(config, budget)]
 
 

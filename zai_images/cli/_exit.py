@@ -9,7 +9,7 @@ How a command ends: one table from errors to exit codes, and the signals.
 | 3 | the account needs a person: key, balance, plan, quota |
 | 4 | the disk |
 | 5 | a limit you set was reached |
-| 130, 143 | interrupted (Ctrl-C, SIGTERM); run it again to go on |
+| 129, 130, 143 | interrupted (SIGHUP, Ctrl-C, SIGTERM); run it again to go on |
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from zai_images._errors import (
     AuthenticationError,
     BudgetError,
     ConfigurationError,
+    DownloadError,
     InvalidRequestError,
     QuotaError,
     ZaiImagesError,
@@ -75,16 +76,22 @@ def exit_code(error: BaseException) -> int:
 
 def sentence(error: BaseException) -> str:
     """Put an expected error into words for a terminal."""
+    if isinstance(error, DownloadError):  # its own words are for programmers
+        return f"The picture was made, but could not be fetched: {error.reason}"
     if not isinstance(error, OSError) or error.filename is None:
         return str(error) or type(error).__name__
     return f"{error.filename}: {error.strerror or type(error).__name__}"
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class Interruptions:
     """
-    Turn the first SIGINT or SIGTERM into a gentle stop, and the second into an end.
+    Turn the first signal into a gentle stop, and the second into an end.
 
-    Where the command has set no gentle way, the first ends it too.
+    Where the command has set no gentle way, the first ends it too. A SIGHUP is never
+    the second: a terminal that is closed may send several.
     """
 
     def __init__(self) -> None:
@@ -99,7 +106,9 @@ class Interruptions:
         return 128 + (self.signal or signal.SIGINT)
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # so does nohup ask for it
             with suppress(ValueError, RuntimeError):  # not in the main thread
                 self._loop.add_signal_handler(number, self._heed, number)
         return self
@@ -110,11 +119,13 @@ class Interruptions:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             self._loop.remove_signal_handler(number)
 
     def _heed(self, number: int) -> None:
         first = self.signal is None
+        if number == signal.SIGHUP and not first:
+            return
         self.signal = number
         if first and self.gently is not None:
             self.gently()

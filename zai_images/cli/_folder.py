@@ -10,6 +10,8 @@ import fcntl
 import json
 import os
 import re
+import tempfile
+import time
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,21 @@ class Item:
         }
 
 
+def check_writable(folder: Path) -> None:
+    """
+    Find out before anything is paid whether a file can be written.
+
+    Raises:
+        OSError: It cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".zai-images."):
+            pass
+    except OSError as error:
+        why = f"{error.strerror}; nothing can be written there, so nothing was sent"
+        raise OSError(error.errno, why, str(folder.absolute())) from None
+
+
 class Folder:
     """Hold the folder of a batch; one process at a time."""
 
@@ -74,6 +91,7 @@ class Folder:
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path} is a file; name a folder")
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_writable(self.path)
         self._take_lock()
         try:
             self._scan()
@@ -151,7 +169,7 @@ class Folder:
         Raises:
             OSError: The disk does not take it.
         """
-        self.links.add(item.name, **item.about, url=url)
+        self.links.add(item.name, **item.about, url=url, at=int(time.time()))
 
     def keep_unknown(self, item: Item, why: str) -> None:
         """
@@ -166,6 +184,11 @@ class Folder:
         """Drop the notes of pictures that are here."""
         self.links.tidy(self.pictures)
         self.unknown.tidy(self.pictures)
+
+    def forget(self) -> None:
+        """Drop all notes: of a private sandbox nothing is paid, and no link lives."""
+        self.links.forget()
+        self.unknown.forget()
 
 
 def _read_service(marker: Path) -> str | None:

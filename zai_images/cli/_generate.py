@@ -1,7 +1,6 @@
 """`zai-images generate`: one prompt, one picture file."""
 
 import asyncio
-import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,15 +8,20 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from zai_images import events
+from zai_images._download import expiry
 from zai_images._errors import DownloadError
 from zai_images._models import ImageRequest
 from zai_images._picture import EXTENSIONS, Picture
+from zai_images._response import ImageResponse
 from zai_images._session import ImageSession
 from zai_images.cli._exit import Interruptions, UsageError, carry_out
+from zai_images.cli._folder import check_writable
+from zai_images.cli._memory import remember
 from zai_images.cli._names import slug
 from zai_images.cli._options import JSON, SANDBOX, PictureOptions
 from zai_images.cli._progress import duration
-from zai_images.cli._service import open_service
+from zai_images.cli._service import open_service, raise_open_files
 from zai_images.cli._talk import Talk
 
 _DEFAULTS = PictureOptions()
@@ -54,13 +58,13 @@ def generate(  # noqa: PLR0913 - the options of the command
     Example: zai-images generate "a fox in the snow" -o fox.png --quality hd
     """
     request = ImageRequest(prompt, user_id=user_id, **picture.given)
-    if output is not None:
-        _check_target(output)
+    _check_target(output)
+    raise_open_files()
     talk = Talk(as_json=as_json)
 
     async def command(_: Interruptions) -> int:
         made = await _make(talk, request, sandbox=sandbox)
-        path = await _write(talk, made, output)
+        path = await _write(talk, made, output, sandbox=sandbox)
         _say_facts(talk, made, sandbox=sandbox)
         await talk.put((str(path), _record(made, path)))
         return 0
@@ -68,17 +72,25 @@ def generate(  # noqa: PLR0913 - the options of the command
     return carry_out(command)
 
 
-def _check_target(path: Path) -> None:
+def _check_target(output: Path | None) -> None:
     """Find out before anything is paid that a file could not be written."""
-    if path.is_dir() or not path.name:
-        raise UsageError(f"--output {path}: name a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"--output {path}: there is no folder {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(13, "the folder is not yours to write in", str(path))
+    if output is None:
+        check_writable(Path())
+        return
+    if output.is_dir() or not output.name:
+        raise UsageError(f"--output {output}: name a file")
+    if not output.parent.is_dir():
+        raise UsageError(f"--output {output}: there is no folder {output.parent}")
+    check_writable(output.parent)
 
 
 async def _make(talk: Talk, request: ImageRequest, *, sandbox: bool) -> Picture:
+    left: list[events.Abandoned] = []
+
+    def observe(event: events.Event) -> None:
+        if isinstance(event, events.Abandoned):
+            left.append(event)
+
     waiting = (
         talk.console.status(f"making a picture ({request.quality or 'any quality'})")
         if talk.on_terminal
@@ -86,21 +98,23 @@ async def _make(talk: Talk, request: ImageRequest, *, sandbox: bool) -> Picture:
     )
     async with open_service(talk, sandbox=sandbox) as service:
         with waiting:
-            async with ImageSession(service.config) as session:
+            async with ImageSession(service.config, observer=observe) as session:
                 try:
                     return await session.generate_picture(request)
                 except DownloadError as error:
-                    if error.response is not None:
-                        talk.say(f"Its link, in full: {error.response.url}")
+                    if error.response is not None and not sandbox:
+                        _say_link(talk, error.response)
                     raise
                 except asyncio.CancelledError:
-                    stats = session.stats()
-                    if stats.billed or stats.maybe_billed:
-                        talk.say("The request was sent already: it may be billed.")
+                    _say_abandoned(talk, left)
                     raise
+                finally:
+                    remember(service.config, session.stats())
 
 
-async def _write(talk: Talk, picture: Picture, output: Path | None) -> Path:
+async def _write(
+    talk: Talk, picture: Picture, output: Path | None, *, sandbox: bool
+) -> Path:
     extension = EXTENSIONS[picture.media_type]
     request = picture.request
     path = output or _free_name(slug(request.prompt if request else ""), extension)
@@ -109,10 +123,26 @@ async def _write(talk: Talk, picture: Picture, output: Path | None) -> Path:
     try:
         await picture.save(path)
     except OSError:
-        if picture.response is not None:
-            talk.say(f"The picture is paid; its link, in full: {picture.response.url}")
+        if picture.response is not None and not sandbox:
+            _say_link(talk, picture.response)
         raise
     return path
+
+
+def _say_abandoned(talk: Talk, left: list[events.Abandoned]) -> None:
+    """Say what an interruption may have cost."""
+    for event in left:
+        if event.response is not None:
+            _say_link(talk, event.response)
+        else:
+            talk.say("The request was sent already: it may be billed.")
+
+
+def _say_link(talk: Talk, response: ImageResponse) -> None:
+    """Give away the link of a picture that is paid and has no file."""
+    until = expiry(response.url, response)
+    good = f", is good until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+    talk.say(f"It is paid. Its link, in full{good}: {response.url}")
 
 
 def _say_facts(talk: Talk, picture: Picture, *, sandbox: bool) -> None:

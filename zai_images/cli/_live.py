@@ -24,6 +24,7 @@ from zai_images._session import ImageSession
 from zai_images._transport import AiohttpTransport
 from zai_images._wire import encode
 from zai_images.cli._checks import Check, post
+from zai_images.cli._exit import sentence
 from zai_images.cli._talk import some
 
 _REQUEST = ImageRequest("a small red ball on a white table", quality="standard")
@@ -60,14 +61,21 @@ def _skipped(why: str, name: str = "live") -> Check:
 
 
 async def _one_picture(config: SessionConfig) -> tuple[list[Check], int]:
-    patient = attrs.evolve(config, max_wait=_PATIENCE)
+    # Once, so that the cap of one picture never hides why it was not made.
+    once = attrs.evolve(config.retry, server_errors=0)
+    patient = attrs.evolve(config, max_wait=_PATIENCE, retry=once)
     async with ImageSession(patient, max_pictures=1) as session:
         try:
             checks = await _looked_at(session)
         except ZaiImagesError as error:
             person = isinstance(error, AuthenticationError | AccountError | QuotaError)
             checks = [
-                Check(name="live", status="problem", detail=str(error), account=person)
+                Check(
+                    name="live",
+                    status="problem",
+                    detail=sentence(error),
+                    account=person,
+                )
             ]
         stats = session.stats()
         return checks, stats.billed + stats.maybe_billed

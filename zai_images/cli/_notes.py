@@ -50,6 +50,11 @@ class Notes:
         elif not kept:
             self.path.unlink(missing_ok=True)
 
+    def forget(self) -> None:
+        """Drop every entry."""
+        self.tidy(self.entries)
+        self.entries.clear()
+
     def _lines(self) -> list[bytes]:
         try:
             with self.path.open("rb") as file:

@@ -1,15 +1,19 @@
 """How far a batch is: a bar where a person looks on, else a line now and then."""
 
 import asyncio
+import math
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import attrs
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from zai_images.cli._talk import Talk
+from zai_images import events
+from zai_images.cli._talk import Talk, some
 
 EVERY = 5.0  # seconds between two lines
+MANY = 10  # refusals; fewer are how the places are found
 
 
 @attrs.define
@@ -24,6 +28,8 @@ class Counts:
         failed: Requests that ended in an error.
         unknown: Requests that may be billed and have no picture.
         unfetched: Of the failed, those whose picture is paid and not fetched.
+        dead: Why, of each of the failed whose picture can no longer be fetched.
+        first: The file of the first request that has one.
     """
 
     total: int
@@ -32,6 +38,14 @@ class Counts:
     failed: int = 0
     unknown: int = 0
     unfetched: int = 0
+    dead: list[str] = attrs.field(factory=list)
+    first: Path | None = None
+    _first_index: float = math.inf
+
+    def found(self, index: int, path: Path) -> None:
+        """Note where a picture is."""
+        if index < self._first_index:
+            self._first_index, self.first = index, path
 
     @property
     def settled(self) -> int:
@@ -44,12 +58,51 @@ class Counts:
         return max(0, self.total - self.settled)
 
 
+class Flights:
+    """Observe a session: what is at the service, and how many places it has."""
+
+    def __init__(self) -> None:
+        self._flying: set[int] = set()
+        self._limits: dict[str, int] = {}
+        self._refused = 0
+        self._answered = 0
+
+    def observe(self, event: events.Event) -> None:
+        """Take note of an event."""
+        if isinstance(event, events.LimitChanged):
+            self._limits[event.model] = event.new
+        elif isinstance(event, events.Sent):
+            self._flying.add(id(event.request))
+        elif isinstance(event, events.CallEvent):  # any other is after the answer
+            self._flying.discard(id(event.request))
+            self._answered += isinstance(event, events.Answered)
+            self._refused += isinstance(event, events.Refused)
+
+    def words(self) -> list[str]:
+        """Say how many places are taken, and refusals where they are no small part."""
+        taken, limit = len(self._flying), sum(self._limits.values())
+        places = f"{taken} of {limit} places"
+        if taken >= limit:
+            places = some(taken, "place")
+        refused = self._refused
+        many = refused >= MANY and refused > self._answered
+        return [
+            words
+            for words, said in (
+                (places, taken or limit),
+                (f"{refused} refused and tried again", many),
+            )
+            if said
+        ]
+
+
 class Reporter:
     """Report on a batch while the block runs; `moved` after each change."""
 
     def __init__(self, talk: Talk, counts: Counts) -> None:
         self._talk = talk
         self._counts = counts
+        self._flights = Flights()
         self._loop = asyncio.get_running_loop()
         self._begun = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -96,6 +149,11 @@ class Reporter:
         self._talk.say(self.words())
         self._timer = self._loop.call_later(EVERY, self._line)
 
+    def observe(self, event: events.Event) -> None:
+        """Take note of an event of the session, and show it."""
+        self._flights.observe(event)
+        self.moved()
+
     def moved(self) -> None:
         """Show the counts as they are now."""
         if self._bar is not None:
@@ -111,6 +169,7 @@ class Reporter:
             parts.append(f"{counts.failed} failed")
         if counts.unknown:
             parts.append(f"{counts.unknown} unknown")
+        parts += self._flights.words()
         if counts.made and self.elapsed > 0:
             rate = counts.made / self.elapsed
             parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.0f}/min")

@@ -9,7 +9,7 @@ from cyclopts import Parameter, validators
 from zai_images._models import DEFAULT_MODEL
 from zai_images.cli._exit import Interruptions, UsageError, carry_out
 from zai_images.cli._options import JSON
-from zai_images.cli._service import SPEED
+from zai_images.cli._service import SPEED, raise_open_files
 from zai_images.cli._talk import Talk, some
 from zai_images.sandbox import Sandbox
 
@@ -60,6 +60,7 @@ def sandbox(
 
     It prints what a client needs to talk to it, and ends with Ctrl-C.
     """
+    raise_open_files()
     talk = Talk(as_json=as_json)
     box = Sandbox(speed=speed, limit=limit, rate=rate)
 

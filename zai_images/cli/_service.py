@@ -1,7 +1,8 @@
 """Which service a command talks to: Z.AI's by the environment, or a private sandbox."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import resource
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 
 import attrs
 
@@ -9,10 +10,12 @@ from zai_images._config import SessionConfig
 from zai_images._ledger import price_of
 from zai_images._rules import MODELS
 from zai_images.cli._exit import NoKeyError, UsageError
-from zai_images.cli._talk import Talk
+from zai_images.cli._memory import recall
+from zai_images.cli._talk import Talk, shown
 from zai_images.sandbox import Sandbox
 
 SPEED = 20.0
+MOST_FILES = 65536
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +59,7 @@ async def open_service(
         config = SessionConfig.from_env(max_in_flight=limit)
         if config.api_key is None:
             raise NoKeyError
+        config = attrs.evolve(config, known_limits=recall(config))
         yield Service(config=config, name=config.base_url, sandbox=False)
         return
     talk.say("sandbox: nothing is paid, and the pictures are drawn on this machine")
@@ -70,15 +74,27 @@ async def open_service(
         yield Service(config=config, name="sandbox", sandbox=True)
 
 
-def check_cap(service: Service, model: str, max_cost: float | None) -> None:
+def check_cap(service: Service, models: Iterable[str], max_cost: float | None) -> None:
     """
-    Refuse a cap on the cost where nobody knows the price.
+    Refuse a cap on the cost where nobody knows a price.
 
     Raises:
         UsageError: It cannot be kept.
     """
-    if max_cost is not None and price_of(service.config, model) is None:
-        raise UsageError(
-            f"--max-cost cannot be kept: the price of {model} at "
-            f"{service.config.host} is not known. Use --max-pictures."
-        )
+    if max_cost is None:
+        return
+    for model in sorted(models):
+        if price_of(service.config, model) is None:
+            raise UsageError(
+                f"--max-cost cannot be kept: the price of {shown(model, 50)} at "
+                f"{service.config.host} is not known. Use --max-pictures."
+            )
+
+
+def raise_open_files() -> None:
+    """Let this process hold as many connections as the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(OSError, ValueError):  # then it stays as it is
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

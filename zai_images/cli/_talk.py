@@ -1,13 +1,16 @@
 """What a command says: data on stdout, everything else on stderr."""
 
 import asyncio
+import errno
 import json
 import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
+
+_NOBODY_THERE = (errno.EPIPE, errno.EIO)  # a pipe, a terminal
 
 
 def shown(text: str, most: int = 500) -> str:
@@ -22,11 +25,33 @@ def some(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Keep quiet when nobody listens; rich would end the program."""
-        self.quiet = True
-        silence(sys.stderr)
+class _Ear:
+    """
+    Take what is said to a stream, and keep quiet once nobody is there to hear it.
+
+    A reader may go, a terminal may be closed: what is paid must come home all the same.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a stream has
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write what somebody may read."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            silence(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        """See that it gets there."""
+        try:
+            self._stream.flush()
+        except OSError:
+            silence(self._stream)
 
 
 class Talk:
@@ -41,7 +66,7 @@ class Talk:
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
         self.live = False
-        self.console = _Console(stderr=True, highlight=False)
+        self.console = Console(file=cast("TextIO", _Ear(sys.stderr)), highlight=False)
         self._heard = True
 
     @property
@@ -77,7 +102,9 @@ class Talk:
         try:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in _NOBODY_THERE:
+                raise
             self._heard = False
             silence(sys.stdout)
 

@@ -1,21 +1,24 @@
 """A batch at work: what goes out, what comes back, and where each of it is kept."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import Any
 
 from zai_images._batch import BatchRun
-from zai_images._errors import BudgetError, DownloadError
+from zai_images._errors import BudgetError
 from zai_images._models import ImageRequest
 from zai_images._outcomes import Done, Failed, Outcome
 from zai_images._session import ImageSession
+from zai_images.cli._exit import sentence
 from zai_images.cli._folder import LINKS, Folder, Item
+from zai_images.cli._links import Fetched, Missed, fetch_links
 from zai_images.cli._names import Keys, slug
 from zai_images.cli._progress import Counts, Reporter
 from zai_images.cli._talk import Talk, shown, some
 from zai_images.jobs import BadLine, PromptFile, read_requests
 
+_WAITS = 1000  # pictures whose waiting is remembered
 _AT_ONCE = 100  # lines about pictures that are there already, written together
 _CUT_OFF_WRITING = "It was cut off before its picture was in the folder."
 _CUT_OFF = "It was cut off before its answer came; it may have been billed."
@@ -27,6 +30,7 @@ class Work:
 
     Attributes:
         disk_error: What the disk did not let us do; nothing more is sent then.
+        waits: Seconds that pictures waited for a place, the latest ones.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a batch, all by keyword
@@ -41,6 +45,7 @@ class Work:
     ) -> None:
         self.disk_error: OSError | None = None
         self.stop: Callable[[], None] = lambda: None
+        self.waits: deque[float] = deque(maxlen=_WAITS)
         self._file = file
         self._folder = folder
         self._talk = talk
@@ -48,7 +53,7 @@ class Work:
         self._reporter = reporter
         self._resend = resend
         self._in_work: dict[int, Item] = {}
-        self._fetched: dict[str, DownloadError | None] = {}
+        self._fetched: Fetched = {}
         self._unwritten: list[tuple[str | None, object]] = []
 
     async def fetch_links(self, session: ImageSession) -> None:
@@ -58,29 +63,9 @@ class Work:
         Raises:
             OSError: One cannot be written.
         """
-        waiting = list(self._folder.links.entries.values())
-        if waiting:
-            self._talk.say(f"fetching {some(len(waiting), 'picture')} paid already")
-        chunk = session.config.max_downloads
-        for start in range(0, len(waiting), chunk):
-            results = await asyncio.gather(
-                *(self._fetch(session, one) for one in waiting[start : start + chunk]),
-                return_exceptions=True,
-            )
-            for result in results:
-                if isinstance(result, BaseException):
-                    raise result
-
-    async def _fetch(self, session: ImageSession, note: Any) -> None:  # noqa: ANN401 - a line of JSON
-        name = note["name"]
-        try:
-            picture = await session.download(str(note.get("url")))
-        except DownloadError as error:
-            self._fetched[name] = error
-            self._talk.say(f"{_label(note.get('index'), note.get('prompt'))}: {error}")
-            return
-        await self._folder.save(int(note.get("index") or 0), name, picture)
-        self._fetched[name] = None
+        if waiting := len(self._folder.links.entries):
+            self._talk.say(f"fetching {some(waiting, 'picture')} paid already")
+            self._fetched = await fetch_links(self._folder, session)
 
     async def requests(self) -> AsyncGenerator[ImageRequest, None]:
         """Read the requests, and hold back what must not be paid for again."""
@@ -103,14 +88,14 @@ class Work:
 
     def _is_settled(self, item: Item) -> bool:
         path = self._folder.picture(item)
-        if item.name in self._fetched:
-            error = self._fetched.pop(item.name)
-            if path is not None:
-                self._counts.made += 1
-                self._note(item, "done", path=path, billed="yes")
-            else:
-                self._count_unfetched()
-                self._note(item, "failed", error=error, billed="yes")
+        missed = self._fetched.get(item.name)
+        if missed is not None and missed.dead and self._resend:
+            return False
+        if missed is not None:
+            self._miss(item, missed)
+        elif path is not None and item.name in self._fetched:
+            self._counts.made += 1
+            self._note(item, "done", path=path, billed="yes")
         elif path is not None:
             self._counts.there += 1
             self._note(item, "skipped", path=path)
@@ -123,6 +108,17 @@ class Work:
         self._reporter.moved()
         return True
 
+    def _miss(self, item: Item, missed: Missed) -> None:
+        """Say that a picture of an earlier run is still not here."""
+        why = f"The picture was made, but could not be fetched: {missed.why}"
+        if missed.dead:  # all of them are said together, at the end
+            self._counts.failed += 1
+            self._counts.dead.append(missed.why)
+        else:
+            self._count_unfetched()
+            self._talk.say(f"{_label(item)}: {why}")
+        self._note(item, "failed", error=why, billed="yes")
+
     def _count_unfetched(self) -> None:
         self._counts.failed += 1
         self._counts.unfetched += 1
@@ -131,8 +127,9 @@ class Work:
         """Keep a picture, or what is known of why there is none."""
         item = self._in_work.pop(outcome.index)
         if isinstance(outcome, Done):
+            self.waits.append(outcome.queued)
             await self._save(item, outcome)
-        elif not isinstance(outcome.error, BudgetError):
+        elif not isinstance(outcome.error, BudgetError) or outcome.error.maybe_billed:
             await self._fail(item, outcome)
         await self._write()
         self._reporter.moved()
@@ -168,11 +165,11 @@ class Work:
         elif error.maybe_billed:
             status = "unknown"
             self._counts.unknown += 1
-            self._keep_unknown(item, str(error))
+            self._keep_unknown(item, sentence(error))
         else:
             self._counts.failed += 1
         if error.stops != "everything":  # that one is said once, at the end
-            self._talk.say(f"{_label(item.index, item.request.prompt)}: {error}")
+            self._talk.say(f"{_label(item)}: {sentence(error)}")
         seconds = round(outcome.latency, 3)
         self._note(item, status, error=error, billed=error.billed, seconds=seconds)
 
@@ -224,10 +221,12 @@ class Work:
         seconds: float | None = None,
     ) -> None:
         """Put a line for stdout among those that wait to be written."""
+        if path is not None:
+            self._counts.found(item.index, path)
         record = item.about | {
             "status": status,
             "path": None if path is None else str(path),
-            "error": None if error is None else str(error),
+            "error": _words(error),
             "billed": billed,
             "seconds": seconds,
         }
@@ -239,5 +238,11 @@ class Work:
             await self._talk.put(*lines)
 
 
-def _label(index: object, prompt: object) -> str:
-    return f'{index} "{shown(str(prompt), 50)}"'
+def _label(item: Item) -> str:
+    return f'{item.index} "{shown(item.request.prompt, 50)}"'
+
+
+def _words(error: object) -> str | None:
+    if isinstance(error, Exception):
+        return sentence(error)
+    return None if error is None else str(error)

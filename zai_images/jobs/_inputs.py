@@ -96,12 +96,14 @@ class InputCheck:
         requests: How many requests are good.
         bad: The first of the lines that are not.
         bad_lines: How many there are in all.
+        models: The models that the good ones name.
         ignored: Columns of a table that are no field of a request.
     """
 
     requests: int
     bad: tuple[BadLine, ...]
     bad_lines: int
+    models: frozenset[str]
     ignored: tuple[str, ...]
 
 
@@ -150,15 +152,21 @@ def check_requests(file: PromptFile) -> InputCheck:
     """
     good = bad = 0
     shown: list[BadLine] = []
+    models: set[str] = set()
     for found in read_requests(file):
         if not isinstance(found, BadLine):
             good += 1
+            models.add(found.model)
             continue
         bad += 1
         if len(shown) < SHOWN:
             shown.append(found)
     return InputCheck(
-        requests=good, bad=tuple(shown), bad_lines=bad, ignored=_ignored(file)
+        requests=good,
+        bad=tuple(shown),
+        bad_lines=bad,
+        models=frozenset(models),
+        ignored=_ignored(file),
     )
 
 

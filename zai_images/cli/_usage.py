@@ -1,0 +1,32 @@
+"""What is wrong with how a command was written, and how to write it."""
+
+from collections.abc import Sequence
+
+from cyclopts import CycloptsError, UnknownOptionError, UnusedCliTokensError
+
+_QUOTES = 'Put the prompt in quotes: zai-images generate "a red fox"'
+_DASH = (
+    "Before a prompt that begins with a dash, put --, and options before that: "
+    'zai-images generate --sandbox -- "-5 degrees outside"'
+)
+
+
+def explain(error: CycloptsError, arguments: Sequence[str]) -> str:
+    """Put a fault of the caller into words, with what to do about it."""
+    chain = error.command_chain or ()
+    lines = [str(error)]
+    if isinstance(error, UnusedCliTokensError):
+        lines = [f"There is no use for: {' '.join(error.unused_tokens or ())}"]
+    if "generate" in chain:
+        if isinstance(error, UnusedCliTokensError):
+            lines.append(_QUOTES)
+        elif isinstance(error, UnknownOptionError) and _may_be_prompt(error, arguments):
+            lines.append(_DASH)
+    lines.append(f"Try: {' '.join(('zai-images', *chain))} --help")
+    return "\n".join(lines)
+
+
+def _may_be_prompt(error: UnknownOptionError, arguments: Sequence[str]) -> bool:
+    """Tell a prompt from a mistyped option: by a blank, its place, or a `--`."""
+    written = error.token.keyword or error.token.value
+    return " " in written or written in arguments[1:2] or "--" in arguments
