@@ -27,9 +27,8 @@ class ImageSession:
     """
     Make pictures: one session for a process, shared by all its callers.
 
-    It owns the connections, the places at the service for each model, the retry policy
-    and the budget. Use it with `async with`, or let the first call open it and
-    `await session.aclose()` at the end.
+    It owns the connections, the places at the service, the retry policy and the budget.
+    Use `async with`, or let the first call open it and `await session.aclose()`.
 
     Args:
         config: The settings; `SessionConfig.from_env()` where left out.
@@ -38,8 +37,7 @@ class ImageSession:
         http: An `aiohttp.ClientSession` for the API calls, never closed here and never
             used for pictures; or a `testing.ScriptedTransport`.
         observer: Told of every event (`zai_images.events`).
-        max_pictures: A cap on the pictures this session pays for.
-        max_cost: The same in US dollars.
+        max_pictures: A cap on what this session pays for; `max_cost` in US dollars.
 
     Raises:
         ConfigurationError: There is no key, or a setting makes no sense.
@@ -57,6 +55,7 @@ class ImageSession:
         max_cost: float | None = None,
     ) -> None:
         self._engine: Engine | None = None
+        self._last: Engine | None = None  # closed, and still knows its places
         self._closed = False
         if config is None:
             config = SessionConfig.from_env(api_key=api_key, base_url=base_url)
@@ -105,6 +104,7 @@ class ImageSession:
         engine, self._engine = self._engine, None
         if engine is None:
             return
+        self._last = engine
         if engine.loop is asyncio.get_running_loop():
             await engine.aclose()
         else:
@@ -296,5 +296,5 @@ class ImageSession:
 
     def stats(self) -> SessionStats:
         """Tell what the session has done and what it knows."""
-        engine = self._engine
-        return self._tally.stats({} if engine is None else engine.models(self._tally))
+        engine = self._engine or self._last
+        return self._tally.stats(engine.models(self._tally) if engine else {})

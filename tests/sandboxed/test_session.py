@@ -208,6 +208,7 @@ class TestPlaces:
             latency = stats.models["cogview-4-250304"].latency["standard"]
             assert 5 <= latency.median <= latency.p95 <= 10
             assert latency.window == (5.0, 10.0)
+        assert session.stats() == stats  # what was learned outlives the session
 
     @pytest.mark.looptime
     async def test_each_model_has_places_of_its_own(self):

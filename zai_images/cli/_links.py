@@ -11,9 +11,10 @@ import attrs
 from zai_images._download import Downloader, expiry
 from zai_images._errors import DownloadError
 from zai_images._picture import FetchError, Picture
-from zai_images._retry import FRESH_LINK
 from zai_images._session import ImageSession
 from zai_images.cli._folder import Folder
+
+_FRESH = 60.0  # seconds since it was kept in which a link may answer 404
 
 
 @attrs.frozen(kw_only=True)
@@ -87,7 +88,7 @@ async def _fetch(
 def _is_fresh(note: Mapping[str, Any]) -> bool:
     """Tell whether a link is so new that its picture may still be on its way."""
     at = note.get("at")
-    return isinstance(at, int | float) and abs(time.time() - at) < FRESH_LINK
+    return isinstance(at, int | float) and abs(time.time() - at) < _FRESH
 
 
 def _is_past(url: str) -> bool:
