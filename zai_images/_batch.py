@@ -11,8 +11,6 @@ from collections.abc import (
 from types import TracebackType
 from typing import Any, Self
 
-import attrs
-
 from zai_images._errors import (
     ConfigurationError,
     InvalidRequestError,
@@ -20,7 +18,7 @@ from zai_images._errors import (
 )
 from zai_images._fanout import Fanout
 from zai_images._models import ImageRequest, as_request
-from zai_images._outcomes import BatchSummary, Failed, Outcome, Unfinished, paid
+from zai_images._outcomes import BatchSummary, Counts, Failed, Outcome, Unfinished, paid
 from zai_images._session import ImageSession
 
 Requests = (
@@ -102,7 +100,7 @@ class BatchRun:
         self._collecting = False
         self._inside = False
         self._raised = False
-        self._counts = BatchSummary()
+        self._counts = Counts()
         self._begun = 0.0
         self._ended: float | None = None
         self._stop_early = False
@@ -125,18 +123,20 @@ class BatchRun:
     @property
     def summary(self) -> BatchSummary:
         """The counts so far; final once the block is left."""
-        fanout = self._fanout
-        if fanout is None:
-            return self._counts
-        ended = fanout.loop.time() if self._ended is None else self._ended
+        counts = self._counts
         answered = sum(left.response is not None for left in self.abandoned)
-        return attrs.evolve(
-            self._counts,
+        elapsed = 0.0
+        if self._fanout is not None:
+            now = self._fanout.loop.time()
+            elapsed = (now if self._ended is None else self._ended) - self._begun
+        return BatchSummary(
+            done=counts.done,
+            failed=counts.failed,
             unsent=len(self.unsent),
             abandoned=len(self.abandoned),
-            billed=self._counts.billed + answered,
-            maybe_billed=self._counts.maybe_billed + len(self.abandoned) - answered,
-            elapsed=ended - self._begun,
+            billed=counts.billed + answered,
+            maybe_billed=counts.maybe_billed + len(self.abandoned) - answered,
+            elapsed=elapsed,
         )
 
     async def __aenter__(self) -> Self:
@@ -200,7 +200,7 @@ class BatchRun:
         fanout = self._running()
         outcome = await fanout.next_outcome()
         if outcome is not None:
-            self._counts = self._counts.plus(outcome)
+            self._counts.add(outcome)
             return outcome
         stopped_by = fanout.crash or fanout.error
         if stopped_by is not None and not self._raised:
@@ -217,7 +217,7 @@ class BatchRun:
         async with self:
             fanout = self._running()
             while (outcome := await fanout.next_outcome()) is not None:
-                self._counts = self._counts.plus(outcome)
+                self._counts.add(outcome)
                 self.finished.append(outcome)
         if fanout.stopping:
             await self._add_unsent(fanout)
@@ -245,7 +245,7 @@ class BatchRun:
         except InvalidRequestError:
             request = raw
         outcome = Failed(index=index, request=request, error=error, attempts=attempts)
-        self._counts = self._counts.plus(outcome)
+        self._counts.add(outcome)
         self.finished.append(outcome)
 
 

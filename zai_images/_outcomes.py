@@ -109,17 +109,25 @@ class BatchSummary:
     maybe_billed: int = 0
     elapsed: float = 0.0
 
-    def plus(self, outcome: Outcome) -> "BatchSummary":
-        """Count one more outcome."""
+
+@attrs.define
+class Counts:
+    """Count outcomes as they are read."""
+
+    done: int = 0
+    failed: int = 0
+    billed: int = 0
+    maybe_billed: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one more."""
         if isinstance(outcome, Done):
-            return attrs.evolve(self, done=self.done + 1, billed=self.billed + 1)
-        billed = outcome.billed
-        return attrs.evolve(
-            self,
-            failed=self.failed + 1,
-            billed=self.billed + (billed == "yes"),
-            maybe_billed=self.maybe_billed + (billed == "maybe"),
-        )
+            self.done += 1
+            self.billed += 1
+            return
+        self.failed += 1
+        self.billed += outcome.billed == "yes"
+        self.maybe_billed += outcome.billed == "maybe"
 
 
 def paid(outcomes: Iterable[Outcome]) -> list[Unfinished]:
