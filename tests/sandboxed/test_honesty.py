@@ -338,7 +338,7 @@ class TestInputs:
             {"prompt": "a", "model": "foo", "size": "\ud800"},
             {"prompt": "a", "model": "foo", "quality": "\ud800"},
             {"prompt": "a", "extra": {"x": __import__("functools").reduce(
-                lambda inner, _: [inner], range(3000), 0)}},
+                lambda inner, _: [inner], range(100_000), 0)}},
         ],
     )  # fmt: skip
     async def test_what_cannot_be_encoded_is_one_bad_item(self, item):
