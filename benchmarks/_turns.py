@@ -143,14 +143,20 @@ def ratio(found: Found, ours: str, theirs: str, what: str) -> float | None:
 def in_fresh_processes(
     script: str, names: Mapping[str, int], base: str, repeats: int
 ) -> Found:
-    """Give each contender one slice in a new process, and all that again."""
+    """Give each contender one slice in a process that does nothing else, in turn."""
     found: Found = {}
     for _ in range(repeats):
-        once, _ = take_turns(script, names, base, 1, warmup=0)
-        for name, kinds in once.items():
-            for what, figures in kinds.items():
-                found.setdefault(name, {}).setdefault(what, []).extend(figures)
+        for name, count in names.items():
+            once, _ = take_turns(script, {name: count}, base, 1, warmup=0)
+            add(found, once)
     return found
+
+
+def add(found: Found, more: Found) -> None:
+    """Put the figures of another run beside those of the earlier ones."""
+    for name, kinds in more.items():
+        for what, figures in kinds.items():
+            found.setdefault(name, {}).setdefault(what, []).extend(figures)
 
 
 def medians(found: Found) -> dict[str, dict[str, float]]:
