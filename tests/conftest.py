@@ -10,6 +10,8 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 
+pytest_plugins = ["support.tried"]
+
 
 def pytest_configure() -> None:
     """

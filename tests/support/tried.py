@@ -1,0 +1,60 @@
+"""
+Count what a corpus tried and how much of it escaped, for one table at the end.
+
+A test marked `@pytest.mark.tried("hostile links")` counts as one case, or as many as
+it says with `record_property("cases", n)`; a failed one has let its case escape. With
+`--tried FILE` the counts are added to those of earlier runs, so that several runs end
+in one table.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tried", type=Path, help="add the counts to those in this file")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "tried(what): count this case under this name")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if (mark := item.get_closest_marker("tried")) is not None:
+            item.user_properties.append(("tried", mark.args[0]))
+
+
+def _counts(report: pytest.TestReport) -> tuple[str, int, int] | None:
+    said = dict(report.user_properties)
+    if "tried" not in said or (report.when != "call" and report.passed):
+        return None
+    cases = 0 if report.skipped else int(str(said.get("cases", 1)))
+    return str(said["tried"]), cases, int(report.failed)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    counts: dict[str, Counter[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            found = isinstance(report, pytest.TestReport) and _counts(report)
+            if found:
+                what, cases, escaped = found
+                counts.setdefault(what, Counter()).update(tried=cases, escaped=escaped)
+    file: Path | None = config.getoption("--tried")
+    if file is not None:
+        earlier = json.loads(file.read_text()) if file.exists() else {}
+        for what, numbers in earlier.items():
+            counts.setdefault(what, Counter()).update(numbers)
+        file.write_text(json.dumps(counts))
+    if not counts:
+        return
+    terminalreporter.section("what was tried")
+    for what in sorted(counts):
+        tried, escaped = counts[what]["tried"], counts[what]["escaped"]
+        terminalreporter.line(f"{what:56} {tried:>7} tried {escaped:>4} escaped")
