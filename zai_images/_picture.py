@@ -110,10 +110,10 @@ def write_atomically(target: Path, data: bytes) -> None:
     except BaseException:
         os.unlink(name)  # noqa: PTH108
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Without this the name itself may vanish in a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -1,18 +1,47 @@
-"""Bulk jobs: the requests of a file, checked before anything is paid."""
+"""
+Durable bulk jobs: thousands to millions of pictures, over days, and nothing lost.
 
+    async with ImageJob.open("pictures") as job:
+        report = await job.run(session, requests)
+"""
+
+from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._inputs import (
     InputCheck,
     PromptFile,
     check_requests,
     read_requests,
 )
+from zai_images.jobs._job import ImageJob
 from zai_images.jobs._records import BadLine, Format
+from zai_images.jobs._report import (
+    Damage,
+    ItemMoved,
+    JobPlan,
+    JobRecord,
+    JobReport,
+    JobStatus,
+    Unwritten,
+)
+from zai_images.jobs._states import MOVES, State
 
 __all__ = [
+    "MOVES",
     "BadLine",
+    "Damage",
+    "DiskError",
     "Format",
+    "ImageJob",
     "InputCheck",
+    "ItemMoved",
+    "JobError",
+    "JobPlan",
+    "JobRecord",
+    "JobReport",
+    "JobStatus",
     "PromptFile",
+    "State",
+    "Unwritten",
     "check_requests",
     "read_requests",
 ]

@@ -1,7 +1,7 @@
 """
 Read the requests of a file, twice: once to check all of it, once to send.
 
-Both passes hold one line at a time. What grows with the file is a set of the ids that
+Both passes hold one line at a time. What grows with the file is a table of the ids that
 were given, some 100 bytes each: that no two are alike cannot be told without.
 """
 
@@ -98,13 +98,18 @@ class InputCheck:
         bad_lines: How many there are in all.
         models: The models that the good ones name.
         ignored: Columns of a table that are no field of a request.
+        duplicates: How many of the requests are equal to an earlier one; each is a
+            picture of its own.
+        unchanged: The file was checked before and has not changed since.
     """
 
     requests: int
     bad: tuple[BadLine, ...]
     bad_lines: int
     models: frozenset[str]
-    ignored: tuple[str, ...]
+    ignored: tuple[str, ...] = ()
+    duplicates: int = 0
+    unchanged: bool = False
 
 
 def read_requests(file: PromptFile) -> Iterator[ImageRequest | BadLine]:
@@ -166,11 +171,12 @@ def check_requests(file: PromptFile) -> InputCheck:
         bad=tuple(shown),
         bad_lines=bad,
         models=frozenset(models),
-        ignored=_ignored(file),
+        ignored=ignored_columns(file),
     )
 
 
-def _ignored(file: PromptFile) -> tuple[str, ...]:
+def ignored_columns(file: PromptFile) -> tuple[str, ...]:
+    """List the columns of a table that are no field of a request."""
     if file.format not in ("csv", "tsv"):
         return ()
     names = header(file.path, file.format)

@@ -126,8 +126,24 @@ def _object(text: str, number: int) -> Mapping[str, Any] | BadLine:
             '{"prompt": "a fox"}'
         )
         return BadLine(line=number, message=fault)
+    if "custom_id" in value and "body" in value:
+        return _of_openai(value, number)
     # A null is how many programs write "not set".
     return {k: v for k, v in value.items() if v is not None or k == "prompt"}
+
+
+def _of_openai(value: Mapping[str, Any], number: int) -> Mapping[str, Any] | BadLine:
+    """Read a line of OpenAI's Batch API: the id and the body, whatever the URL."""
+    body = value["body"]
+    if not isinstance(body, dict):
+        return BadLine(line=number, message="body: is not a JSON object")
+    if "id" in body:
+        return BadLine(line=number, message="body: has an 'id'; custom_id is the id")
+    fields = {k: v for k, v in body.items() if v is not None or k == "prompt"}
+    if fields.get("n") == 1:  # one picture is all that a request asks for here
+        del fields["n"]
+    extra = {k: fields.pop(k) for k in tuple(fields) if k not in COLUMNS}
+    return fields | {"id": value["custom_id"]} | ({"extra": extra} if extra else {})
 
 
 def _rows_of_csv(path: Path) -> Iterator[tuple[int, list[str] | BadLine]]:

@@ -1,0 +1,163 @@
+"""The job's folder: its lock, its reserve of disk space, and the pictures' files."""
+
+import fcntl
+import hashlib
+import os
+import re
+import threading
+from pathlib import Path
+
+from zai_images._picture import sync_folder, write_atomically
+from zai_images.jobs._errors import DiskError, JobError
+from zai_images.jobs._journal import Saved
+from zai_images.jobs._lookups import SHARD
+from zai_images.jobs._schema import JOURNAL
+
+PICTURES = "pictures"
+RESERVE = 256 * 1024  # bytes: room in the journal for the links of what is in flight
+_LOCK = ".lock"
+_RESERVE = ".reserve"
+_OURS = {_LOCK, _RESERVE, PICTURES, *(JOURNAL + end for end in ("", "-wal", "-shm"))}
+_PART = re.compile(r"\..*\.part")
+
+
+class JobFolder:
+    """
+    Hold a job's folder; one process at a time.
+
+    Raises:
+        JobError: It is no job's, or another process is at work in it.
+        DiskError: The disk does not let us.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+        self._synced: set[Path] = set()  # shards whose own names are on the disk
+        self._making = threading.Lock()
+
+    @property
+    def journal(self) -> Path:
+        """The journal's file."""
+        return self.path / JOURNAL
+
+    def open(self) -> None:
+        """Make the folder or take it up where it was left, and keep others out."""
+        try:
+            self._make()
+            self._take_lock()
+            self._fill_reserve()
+        except OSError as error:
+            self.close()
+            raise DiskError(
+                f"{error.filename or self.path}: {error.strerror}. Nothing was sent; "
+                "free some space or mend the disk, and run the same command again."
+            ) from error
+
+    def _make(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise JobError(f"{self.path} is a file; name a folder")
+        made_in = [folder for folder in self.path.parents if not folder.exists()]
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        strangers = {entry.name for entry in self.path.iterdir()} - _OURS
+        pictures = self.path / PICTURES
+        if not self.journal.exists():
+            # A process that was killed while it made the job leaves them empty.
+            strangers |= (
+                {PICTURES} if pictures.exists() and any(pictures.iterdir()) else set()
+            )
+            if strangers:
+                raise JobError(
+                    f"{self.path} is no job's folder: it has no {JOURNAL}, and holds "
+                    f"{min(strangers)!r}. Nothing was sent; name another folder."
+                )
+        pictures.mkdir(mode=0o700, exist_ok=True)
+        for folder in made_in:
+            sync_folder(folder.absolute().parent)
+
+    def _take_lock(self) -> None:
+        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise JobError(
+                f"Another process is at work in {self.path}; wait for it, or use "
+                "another folder. Nothing was sent."
+            ) from None
+        except OSError:
+            pass  # some network disks have no locks
+
+    def _fill_reserve(self) -> None:
+        reserve = self.path / _RESERVE
+        if reserve.exists() and reserve.stat().st_size >= RESERVE:
+            return
+        descriptor = os.open(reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, RESERVE)
+        finally:
+            os.close(descriptor)
+
+    def free_reserve(self) -> None:
+        """Give the journal the space that was held back for what is paid."""
+        (self.path / _RESERVE).unlink(missing_ok=True)
+
+    def sync(self) -> None:
+        """See that the names of the journal and of `pictures` are on the disk."""
+        sync_folder(self.path)
+        sync_folder(self.path.absolute().parent)
+
+    def close(self) -> None:
+        """Let another process have the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def store(self, name: str, number: int, data: bytes) -> Saved:
+        """
+        Write a picture's file: whole, synced and renamed, or not there.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        shard = self._shard(number)
+        write_atomically(shard / name, data)
+        digest = hashlib.sha256(data).hexdigest()
+        path = f"{shard_of(number)}/{name}"
+        return Saved(path=path, size=len(data), sha256=digest)
+
+    def _shard(self, number: int) -> Path:
+        """Make an item's folder, and see that its name is on the disk as well."""
+        shard = self.path / shard_of(number)
+        with self._making:  # whoever finds it there must not run ahead of its sync
+            if shard not in self._synced:
+                shard.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_folder(shard.parent)
+                self._synced.add(shard)
+        return shard
+
+    def files(self, shard: int) -> dict[str, int]:
+        """List the files of a shard with their sizes, by paths within the folder."""
+        name = f"{PICTURES}/{shard:03d}"
+        try:
+            with os.scandir(self.path / name) as entries:
+                return {
+                    f"{name}/{entry.name}": entry.stat().st_size
+                    for entry in entries
+                    if entry.is_file()
+                }
+        except FileNotFoundError:
+            return {}
+
+    def remove_parts(self) -> None:
+        """Remove what a process that was killed has left half written."""
+        for shard in (self.path / PICTURES).iterdir():
+            with os.scandir(shard) as entries:
+                for entry in entries:
+                    if _PART.fullmatch(entry.name):
+                        Path(entry.path).unlink(missing_ok=True)
+
+
+def shard_of(number: int) -> str:
+    """Name the folder of an item's file, so that none holds more than a thousand."""
+    return f"{PICTURES}/{(number - 1) // SHARD:03d}"

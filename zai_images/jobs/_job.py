@@ -1,0 +1,296 @@
+"""A durable job: a folder that can be taken up again wherever it was left."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from zai_images import events
+from zai_images._batch import Requests
+from zai_images._errors import InvalidRequestError
+from zai_images._session import ImageSession
+from zai_images.jobs import _audit as audit
+from zai_images.jobs import _intake as intake
+from zai_images.jobs import _journal as journal
+from zai_images.jobs._errors import DiskError, JobError
+from zai_images.jobs._folder import JobFolder
+from zai_images.jobs._inputs import InputCheck, PromptFile
+from zai_images.jobs._ledger import FailureCap
+from zai_images.jobs._lookups import count
+from zai_images.jobs._names import DEFAULT_NAME, NameTemplate
+from zai_images.jobs._planning import OnBad, Price, plan, plan_new
+from zai_images.jobs._report import Damage, JobPlan, JobRecord, JobReport, JobStatus
+from zai_images.jobs._run import JobRun
+from zai_images.jobs._sources import blocks, found_in
+from zai_images.jobs._store import Store
+
+
+class ImageJob:
+    """
+    Make a picture of each of many requests, over days, kills and empty accounts.
+
+    A job is a folder with a journal (`job.sqlite`) and `pictures/`. Each step is on the
+    disk before the next: nothing paid is lost or paid twice, whenever the process ends.
+    Resuming is running it again with the same requests.
+
+        async with ImageJob.open("pictures") as job:
+            report = await job.run(session, requests)
+
+    Use `ImageJob.open`, and one process for a folder at a time.
+    """
+
+    def __init__(
+        self,
+        folder: JobFolder,
+        *,
+        names: NameTemplate,
+        sandbox: bool,
+        observer: events.Observer | None,
+        read_only: bool,
+    ) -> None:
+        self._store = Store(folder, read_only=read_only, on_lost=self._on_lost)
+        self._names = names
+        self._sandbox = sandbox
+        self._observer = observer
+        self._running: JobRun | None = None
+        self._stop_early = False
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | PathLike[str],
+        *,
+        name: str = DEFAULT_NAME,
+        sandbox: bool = False,
+        observer: events.Observer | None = None,
+        read_only: bool = False,
+    ) -> Self:
+        """
+        Name a job's folder; it is made or taken up when the job is entered.
+
+        Args:
+            folder: Where the job is.
+            name: How files are named: `{index}` (the item's number), `{slug}`,
+                `{key8}`, `{key}`, `{id}`, `{model}`, `{quality}`, `{size}` and text.
+            sandbox: The service is a private sandbox, which ends with this process.
+            observer: Told of every `ItemMoved`.
+            read_only: Only look, beside a process that may run the job.
+
+        Raises:
+            InvalidRequestError: The name could lead out of the folder.
+        """
+        return cls(
+            JobFolder(Path(folder)),
+            names=NameTemplate(name),
+            sandbox=sandbox,
+            observer=observer,
+            read_only=read_only,
+        )
+
+    async def __aenter__(self) -> Self:
+        """
+        Take the job up.
+
+        Raises:
+            JobError: The folder is no job's, another process's, or the disk is ill.
+        """
+        await self._store.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._store.close()
+
+    def _on_lost(self, error: DiskError) -> None:
+        if self._running is not None:
+            self._running.on_disk_trouble(error)
+
+    async def take(
+        self,
+        requests: PromptFile | Requests,
+        *,
+        repeat: int = 1,
+        skip_invalid: bool = False,
+    ) -> InputCheck:
+        """
+        Take an input into the journal, to its end, before anything is sent.
+
+        Equal requests are separate pictures. What was taken in before is found again,
+        wherever it stands now; what was never sent and is not asked for any more is
+        forgotten. A file that has not changed is not read again.
+
+        Args:
+            requests: A prompt file, or what `BatchRunner.run` takes, with an end.
+            repeat: Pictures of each request.
+            skip_invalid: Take in the rest where some cannot be used; else such an input
+                changes nothing, and the result says why.
+
+        Raises:
+            InvalidRequestError: The file as a whole cannot be read.
+            OSError: It cannot be opened.
+        """
+        if repeat < 1:
+            raise InvalidRequestError(f"repeat: cannot be {repeat}; use 1 or more")
+        if isinstance(requests, PromptFile):
+            return await self._store.do(
+                intake.take_file(requests, repeat=repeat, skip_invalid=skip_invalid)
+            )
+        taking = intake.Intake(repeat)
+        await self._store.do(intake.drop_staged)
+        async for block in blocks(requests):
+            await self._store.do(intake.stage(taking.rows(block)))
+        found = taking.result()
+        good = skip_invalid or not found.bad_lines
+        await self._store.do(intake.take_staged if good else intake.drop_staged)
+        return found
+
+    async def plan(
+        self,
+        requests: PromptFile | Iterable[Any],
+        *,
+        price: Price,
+        repeat: int = 1,
+        on_bad: OnBad | None = None,
+    ) -> JobPlan:
+        """
+        Tell what a run would do; nothing is sent, and the journal stays as it is.
+
+        Args:
+            requests: As for `take`.
+            repeat: Pictures of each request.
+            price: US dollars of a picture by model; None where it is not known.
+            on_bad: Told of each line that cannot be used, in a thread.
+        """
+        found = found_in(requests)
+
+        def step(connection: sqlite3.Connection) -> JobPlan:
+            return plan(connection, found, repeat=repeat, price=price, on_bad=on_bad)
+
+        return await self._store.do(step)
+
+    plan_new = staticmethod(plan_new)
+
+    async def run(  # noqa: PLR0913 - what a run may be told, by keyword
+        self,
+        session: ImageSession,
+        requests: PromptFile | Requests | None = None,
+        *,
+        repeat: int = 1,
+        skip_invalid: bool = False,
+        on_unknown: Literal["keep", "resend"] = "keep",
+        max_failures: int | None = None,
+        limit: int | None = None,
+    ) -> JobReport:
+        """
+        Run the job to its end, or to what stops it; run it again to resume.
+
+        What an earlier run has paid for and not saved is fetched by its kept link. What
+        was sent without a known answer is not sent again unless that is asked for.
+
+        Args:
+            session: Whose places, policy and budget are used. Its own events carry an
+                item's number as the request's `id`.
+            requests: As for `take`, as the next two are; None for what was taken last.
+            repeat: Pictures of each request.
+            skip_invalid: Go on without the requests that cannot be used.
+            on_unknown: `resend` sends once more what may have been paid without a
+                picture, once only for each item; this may pay twice.
+            max_failures: Never have more items fail than this in this run; no more are
+                in flight than may still fail.
+            limit: A ceiling on this job's pictures in flight.
+
+        Returns:
+            The report; its `stopped_by` says what ended the run early.
+
+        Raises:
+            InvalidRequestError: A request cannot be used; nothing was sent.
+            JobError: The job was made with another service; nothing was sent.
+            DiskError: The journal could not be written before anything was sent.
+        """
+        if requests is not None:
+            found = await self.take(requests, repeat=repeat, skip_invalid=skip_invalid)
+            if found.bad_lines and not skip_invalid:
+                first = found.bad[0]
+                raise InvalidRequestError(
+                    f"line {first.line}: {first.message} ({found.bad_lines} of the "
+                    "requests cannot be used; nothing was sent)"
+                )
+        kinds = ("unknown", "dead") if on_unknown == "resend" else ()
+        return await self._run(session, kinds, journal.WANTED, max_failures, limit)
+
+    async def retry(
+        self,
+        session: ImageSession,
+        only: Literal["failed", "unknown"],
+        *,
+        max_failures: int | None = None,
+        limit: int | None = None,
+    ) -> JobReport:
+        """
+        Send again what failed, or what may have been paid without a picture.
+
+        The rest is as with `run`; `unknown` is what `on_unknown="resend"` sends again.
+        """
+        kinds = ("failed",) if only == "failed" else ("unknown", "dead")
+        return await self._run(session, kinds, journal.RETRIED, max_failures, limit)
+
+    async def _run(
+        self,
+        session: ImageSession,
+        again: tuple[str, ...],
+        wanted: int,
+        max_failures: int | None,
+        limit: int | None,
+    ) -> JobReport:
+        if self._running is not None:
+            raise JobError("This job runs already; await that run. Nothing was sent.")
+        failures = FailureCap(max_failures)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        run = self._running = JobRun(
+            session=session,
+            writer=self._store.writer,
+            folder=self._store.folder,
+            names=self._names,
+            observer=self._observer,
+            wanted=wanted,
+        )
+        try:
+            await run.prepare(again, private_sandbox=self._sandbox)
+            if self._stop_early:
+                run.stop()
+            await run.carry_out(failures, limit)
+        finally:
+            self._running, self._stop_early = None, False
+        return JobReport(
+            status=await self._counted(),
+            moved=dict(run.moved),
+            stopped_by=run.stopped_by,
+            unwritten=run.unwritten,
+            elapsed=loop.time() - begun,
+        )
+
+    async def _counted(self) -> JobStatus:
+        try:
+            return await self._store.do(count)
+        except DiskError:  # the report must come, above all what is unwritten
+            return JobStatus()
+
+    def stop(self) -> None:
+        """Send nothing new; what runs is finished and kept, and the run returns."""
+        self._stop_early = True
+        if self._running is not None:
+            self._running.stop()
+
+    async def status(self) -> JobStatus:
+        """Count the items by state."""
+        return await self._store.do(count)
+
+    def records(self) -> AsyncIterator[JobRecord]:
+        """Read all that is known of each item, by number."""
+        return audit.records(self._store)
+
+    def verify(self) -> AsyncIterator[Damage]:
+        """Compare every saved file with its recorded hash, and name what differs."""
+        return audit.verify(self._store)

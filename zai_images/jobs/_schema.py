@@ -1,0 +1,112 @@
+"""The journal's file: its tables, its version, and how it is opened."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+from zai_images.jobs._errors import DiskError, JobError
+
+VERSION = 1
+JOURNAL = "job.sqlite"
+
+# `items` has a row for each item, `answers` for each that is paid, `pictures` for each
+# that is saved. What `status` counts stands in the index, so that it reads no row.
+_TABLES = """
+CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
+    number INTEGER PRIMARY KEY,
+    key BLOB NOT NULL UNIQUE,
+    state TEXT NOT NULL DEFAULT 'pending',
+    place INTEGER NOT NULL,
+    wanted INTEGER NOT NULL DEFAULT 1,
+    body TEXT NOT NULL,
+    id TEXT NOT NULL DEFAULT 'null',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    maybe INTEGER NOT NULL DEFAULT 0,
+    resent INTEGER NOT NULL DEFAULT 0,
+    cost REAL,
+    error TEXT,
+    code TEXT
+);
+CREATE INDEX by_state ON items (state, place, number, cost, maybe);
+CREATE TABLE answers (
+    number INTEGER PRIMARY KEY REFERENCES items,
+    at REAL NOT NULL,
+    status INTEGER NOT NULL,
+    request_id TEXT,
+    body BLOB NOT NULL,
+    url TEXT,
+    expires REAL,
+    latency REAL,
+    dead TEXT
+);
+CREATE TABLE pictures (
+    number INTEGER PRIMARY KEY REFERENCES items,
+    path TEXT NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    at REAL NOT NULL
+);
+"""
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """
+    Open a journal, and make its tables where it is new.
+
+    Write-ahead logging keeps readers and the writer apart, and `synchronous=FULL` syncs
+    the log at each commit: a commit that has returned survives a power cut.
+
+    Raises:
+        JobError: It is no journal, or one of a newer version.
+        DiskError: The disk does not let us.
+    """
+    try:
+        return _connected(path, read_only=read_only)
+    except sqlite3.OperationalError as error:
+        raise DiskError(f"{path}: {error}. Nothing was sent.") from error
+    except sqlite3.DatabaseError as error:
+        raise JobError(
+            f"{path} is damaged or no journal ({error}). Nothing was sent. Restore it "
+            "from a copy; without it nobody knows what was paid."
+        ) from error
+
+
+def _connected(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    if not read_only:  # readable by its owner only: prompts and links are private
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    mode = "ro" if read_only else "rw"
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,  # each transaction is begun and ended by name
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA busy_timeout=10000")
+        connection.execute("PRAGMA cache_size=-32000")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA journal_size_limit=67108864")
+        _check_version(connection, path, new=not read_only)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_version(connection: sqlite3.Connection, path: Path, *, new: bool) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == VERSION:
+        return
+    if version > VERSION:
+        raise JobError(
+            f"{path} was made by a newer version of zai-images; use that one"
+        )
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables != (0,) or not new:
+        raise JobError(f"{path} is not the journal of a job; nothing was sent")
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={VERSION}; COMMIT;"
+    )

@@ -1,0 +1,107 @@
+"""A job's folder and journal, while they are open."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar
+
+from zai_images.jobs._errors import DiskError, JobError
+from zai_images.jobs._folder import JobFolder
+from zai_images.jobs._schema import connect
+from zai_images.jobs._writer import Writer
+
+T = TypeVar("T")
+
+
+class Store:
+    """
+    Hold the folder and the journal's thread.
+
+    Args:
+        folder: Where the job is.
+        read_only: Only look, beside whatever process runs the job.
+        on_lost: Told of a step that the disk did not take and nobody waits for.
+    """
+
+    def __init__(
+        self,
+        folder: JobFolder,
+        *,
+        read_only: bool,
+        on_lost: Callable[[DiskError], None],
+    ) -> None:
+        self.folder = folder
+        self._read_only = read_only
+        self._on_lost = on_lost
+        self._writer: Writer | None = None
+
+    async def open(self) -> None:
+        """
+        Take the folder up.
+
+        Raises:
+            JobError: It is open already, no job's, or another process's.
+            DiskError: The disk does not let us.
+        """
+        if self._writer is not None:
+            raise JobError("This job is open already.")
+        connection = await asyncio.to_thread(self._connected)
+        self._writer = Writer(
+            connection, on_full=self.folder.free_reserve, on_lost=self._on_lost
+        )
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._read_only:
+            if not self.folder.journal.exists():
+                raise JobError(f"{self.folder.path} holds no job; nothing was done.")
+            return connect(self.folder.journal, read_only=True)
+        self.folder.open()
+        try:
+            connection = connect(self.folder.journal)
+            self.folder.sync()
+        except OSError as error:
+            self.folder.close()
+            raise DiskError(f"{self.folder.path}: {error.strerror}") from error
+        except BaseException:
+            self.folder.close()
+            raise
+        return connection
+
+    async def close(self) -> None:
+        """Write what waits, and let the folder go."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                await writer.aclose()
+            finally:
+                self.folder.close()
+
+    @property
+    def writer(self) -> Writer:
+        """
+        The journal's thread.
+
+        Raises:
+            JobError: The job is not open, or only to be looked at.
+        """
+        if self._writer is None or self._read_only:
+            raise JobError(
+                "This job is not open to be run. Nothing was sent; use "
+                "'async with ImageJob.open(folder) as job'."
+            )
+        return self._writer
+
+    async def do(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        """
+        Carry out a step on the journal.
+
+        Raises:
+            JobError: The job is not open.
+            DiskError: The disk does not take it.
+        """
+        if self._writer is None:
+            raise JobError(
+                "This job is not open. Nothing was sent; use "
+                "'async with ImageJob.open(folder) as job'."
+            )
+        return await self._writer.do(step)
