@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from zai_images._picture import sync_folder, write_atomically
@@ -100,7 +101,8 @@ class JobFolder:
 
     def free_reserve(self) -> None:
         """Give the journal the space that was held back for what is paid."""
-        (self.path / _RESERVE).unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.path / _RESERVE).unlink(missing_ok=True)
 
     def sync(self) -> None:
         """See that the names of the journal and of `pictures` are on the disk."""

@@ -159,10 +159,10 @@ class Keeper:
         stem = self._names.name(number, key, json.loads(caller_id), item.request)
         name = f"{stem}{extension}"
         path = f"{shard_of(number)}/{name}"
-        if path in self._paths or await self._writer.do(lookups.taken(path, number)):
+        claimed = path in self._paths
+        self._paths.add(path)  # before the next await: two may ask at once
+        if claimed or await self._writer.do(lookups.taken(path, number)):
             name = f"{stem}-{number}-{key[:8]}{extension}"
-            path = f"{shard_of(number)}/{name}"
-        self._paths.add(path)
         return name
 
     async def _tell(

@@ -3,7 +3,7 @@
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from typing import cast
 
@@ -15,6 +15,7 @@ from zai_images._outcomes import Done, Outcome
 from zai_images._session import ImageSession
 from zai_images.jobs import _journal as journal
 from zai_images.jobs import _lookups as lookups
+from zai_images.jobs._errors import DiskError
 from zai_images.jobs._folder import JobFolder
 from zai_images.jobs._keeper import Keeper, picture_in
 from zai_images.jobs._ledger import Books, FailureCap, WritingAhead
@@ -108,9 +109,16 @@ class JobRun:
         """Run to the end, or to where it is stopped."""
         answered = await self._writer.do(lookups.answered)
         async with asyncio.TaskGroup() as lanes:
-            lanes.create_task(self._fetch_kept(answered))
+            lanes.create_task(self._guarded(self._fetch_kept(answered)))
             await self._send(failures, limit, lanes)
         await self._books.keep_unwritten()
+
+    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+        """Let trouble with the disk stop the sending, and nothing else."""
+        try:
+            await work
+        except (DiskError, OSError) as error:
+            self.on_disk_trouble(error)
 
     # What is sent.
 
@@ -132,7 +140,7 @@ class JobRun:
                 async with self._batch:
                     async for outcome in self._batch:
                         await self._savers.acquire()
-                        lanes.create_task(self._take(outcome))
+                        lanes.create_task(self._guarded(self._take(outcome)))
             except ZaiImagesError as error:
                 self.stopped_by = self.stopped_by or error
 
@@ -202,7 +210,7 @@ class JobRun:
                 await room.acquire()
                 if self._stopping:
                     return
-                task = fetchers.create_task(self._fetch_one(links, kept))
+                task = fetchers.create_task(self._guarded(self._fetch_one(links, kept)))
                 task.add_done_callback(lambda _: room.release())
 
     async def _fetch_one(self, links: Links, kept: lookups.Kept) -> None:
