@@ -88,12 +88,26 @@ class Limit:
         self._maybe_late = False
         self._freed: deque[float] = deque()  # when answers came, while a lag is known
         self._not_before = 0.0
+        self._out: set[Sent] = set()
+        self._answered: deque[tuple[float, float]] = deque()  # sent and answered at
 
     def held(self, now: float, in_flight: int) -> int:
         """Count the places we hold: in flight, or answered and perhaps not yet free."""
         while self._freed and self._freed[0] <= now - self.lag:
             self._freed.popleft()
         return in_flight + len(self._freed)
+
+    def _held_when(self, at: float) -> int:
+        """
+        Count the places we held at some time shortly before now.
+
+        What was out then and has not been refused since; a refusal that takes seconds
+        comes to a count that has long gone down.
+        """
+        out = sum(sent.at < at for sent in self._out)
+        return out + sum(
+            sent < at < answered + self.lag for sent, answered in self._answered
+        )
 
     def may_send(self, now: float, in_flight: int) -> tuple[bool, float | None]:
         """Say whether one more may be sent, or else when to ask again without news."""
@@ -115,6 +129,7 @@ class Limit:
 
     def on_send(self, sent: Sent, now: float) -> None:
         """Note a request that takes a place, or probes for one."""
+        self._out.add(sent)
         held = self.held(now, sent.others)
         if held >= self.places + len(self._probes):
             self._probes.append(sent)
@@ -125,6 +140,10 @@ class Limit:
 
     def on_answer(self, sent: Sent, now: float) -> None:
         """Note an answer of any kind but a refusal: it was admitted."""
+        self._out.discard(sent)
+        self._answered.append((sent.at, now))
+        while self._answered[0][1] <= now - 2 * self.quiet:
+            self._answered.popleft()
         if sent in self._probes:
             self._won(sent, now)
         self.lag *= LAG_KEPT
@@ -139,6 +158,7 @@ class Limit:
 
     def ignore(self, sent: Sent) -> None:
         """Let a request prove nothing about the places."""
+        self._out.discard(sent)
         if sent in self._probes:
             self._probes.remove(sent)
 
@@ -148,6 +168,7 @@ class Limit:
 
     def on_refused(self, sent: Sent, now: float, in_flight: int) -> None:
         """Learn from a refusal; `in_flight` is without the refused request."""
+        self._out.discard(sent)
         if self._test is sent:
             self._test = None
         # Silence must outlast the slowest refusal, or it proves nothing.
@@ -187,10 +208,10 @@ class Limit:
         self._next_probe = now + self._gap
 
     def _place_lost(self, sent: Sent, now: float, in_flight: int) -> None:
-        held = max(1, self.held(now, in_flight))
         if sent.at < self._lost_at:  # of the same episode: it only sharpens the number
-            self.places = min(self.places, held)
+            self.places = min(self.places, max(1, self._held_when(sent.at)))
             return
+        held = max(1, self.held(now, in_flight))
         # Alone or shared, a loss is one place; only a limit that really fell refuses
         # the test after it too.
         again = max(1, held // 2) if self._losses else held

@@ -221,6 +221,34 @@ def test_a_burst_of_refusals_is_one_episode_that_only_sharpens_the_number():
     assert story.limit.places == len(story.flight)
 
 
+def test_late_refusals_of_a_burst_do_not_count_what_was_answered_meanwhile_as_lost():
+    """When they come, fewer are out than when they were refused."""
+    story = Story()
+    story.ramp(20)
+    early, late = story.flight[-2:]
+    admitted = len(story.flight) - 2
+    story.wait(0.1)
+    story.refuse(early)
+    for sent in story.flight[:6]:
+        story.wait(0.1)
+        story.answer(sent)
+    story.refuse(late)
+
+    assert len(story.flight) == admitted - 6
+    assert story.limit.places == admitted
+
+
+def test_what_was_answered_long_ago_is_forgotten():
+    story = Story(known=40)
+    for _ in range(500):
+        story.send_all()
+        story.wait(1.0)
+        story.answer(story.flight[0])
+
+    assert len(story.limit._answered) < 10
+    assert len(story.limit._out) == len(story.flight)
+
+
 def test_a_lost_place_is_looked_for_soon_for_somebody_may_have_taken_it():
     story = lost_place()
     while story.flight:
