@@ -20,6 +20,7 @@ from zai_images import (
     SessionConfig,
     events,
 )
+from zai_images._wire import RawResponse
 from zai_images.jobs import (
     BadLine,
     DiskError,
@@ -29,6 +30,7 @@ from zai_images.jobs import (
     PromptFile,
     State,
 )
+from zai_images.jobs._journal import intend, keep_answer, settle
 from zai_images.sandbox import Sandbox
 
 PROMPTS = ["a fox", "a bear", "a cat"]
@@ -411,6 +413,78 @@ async def test_cancelling_leaves_a_journal_that_can_be_resumed(box, folder, run)
     assert report.status.sent == 0
     assert report.status.saved + report.status.unknown == 20
     assert all(len(box.bill.for_prompt(prompt)) == 1 for prompt in prompts)
+
+
+ANSWERS = {
+    "nothing": (None, State.UNKNOWN),
+    "a refusal for want of a place": ((429, b'{"error":{"code":"1302"}}'), State.SAVED),
+    "an empty balance": ((429, b'{"error":{"code":"1113"}}'), State.SAVED),
+    "an unsafe prompt": ((400, b'{"error":{"code":"1301"}}'), State.REFUSED),
+    "a bad field": ((400, b'{"error":{"code":"1210"}}'), State.FAILED),
+    "a failure it owns up to": ((500, b'{"error":{"code":"1234"}}'), State.UNKNOWN),
+    "a page of HTML": ((200, b"<html>"), State.UNKNOWN),
+    "no picture": ((200, b'{"created":1,"data":[]}'), State.UNKNOWN),
+}
+
+
+@pytest.mark.parametrize(("answer", "state"), ANSWERS.values(), ids=ANSWERS)
+async def test_after_a_kill_a_kept_answer_decides_what_the_item_is(
+    answer, state, box, folder, session
+):
+    """The process died after the answer was kept, and before anything had read it."""
+    async with ImageJob.open(folder) as job:
+        await job.take(["a fox"])
+        await job._store.do(intend(1))
+        if answer is not None:
+            status, body = answer
+            await job._store.do(keep_answer(1, RawResponse(status=status, body=body)))
+        report = await job.run(session)
+
+    assert getattr(report.status, state) == report.status.total == 1
+    assert box.bill.total == (state is State.SAVED)
+    assert report.status.more_maybe_billed == 0
+
+
+async def test_after_a_kill_a_kept_picture_is_only_downloaded(box, folder, session):
+    response = await session.generate("a fox")
+    body = b'{"created": 1, "data": [{"url": "%b"}]}' % response.url.encode()
+    async with ImageJob.open(folder) as job:
+        await job.take(["a fox"])
+        await job._store.do(intend(1))
+        await job._store.do(keep_answer(1, RawResponse(status=200, body=body)))
+        report = await job.run(session)
+
+    assert report.status.saved == box.bill.total == 1
+    assert report.status.cost == pytest.approx(0.01)
+
+
+async def test_a_kept_refusal_after_an_attempt_that_may_be_billed_is_unknown(
+    box, folder, session
+):
+    refusal = RawResponse(status=429, body=b'{"error":{"code":"1302"}}')
+    async with ImageJob.open(folder) as job:
+        await job.take(["a fox"])
+        await job._store.do(intend(1))
+        await job._store.do(settle(1, State.UNKNOWN, maybe=True))
+        await job._store.do(intend(1))
+        await job._store.do(keep_answer(1, refusal))
+        report = await job.run(session)
+
+    assert report.status.unknown == 1
+    assert report.status.more_maybe_billed == 0
+    assert box.bill.requests == 0
+
+
+async def test_a_job_that_runs_takes_nothing_more_and_runs_once(folder, session):
+    async with ImageJob.open(folder) as job:
+        running = asyncio.create_task(job.run(session, PROMPTS))
+        while job._running is None:
+            await asyncio.sleep(0)
+        with pytest.raises(JobError, match="runs already"):
+            await job.run(session)
+        with pytest.raises(JobError, match="before it takes more"):
+            await job.take(["more"])
+        assert (await running).status.saved == 3
 
 
 async def test_a_job_of_another_service_is_refused(run, box, folder):

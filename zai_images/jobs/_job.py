@@ -130,6 +130,8 @@ class ImageJob:
             InvalidRequestError: The file as a whole cannot be read.
             OSError: It cannot be opened.
         """
+        if self._running is not None:
+            raise JobError("This job runs; await that run before it takes more in.")
         if repeat < 1:
             raise InvalidRequestError(f"repeat: cannot be {repeat}; use 1 or more")
         if isinstance(requests, PromptFile):

@@ -83,10 +83,20 @@ def _read(
     try:
         response = judge(raw, now=datetime.now(UTC))
     except ZaiImagesError as error:
+        more = int(error.maybe_billed)
         if maybe and error.billed == "no":
             error.billed = "maybe"  # of an attempt before this one
-        code = getattr(error, "code", None)
-        return journal.end(number, ended(error), str(error), code)
+        end = journal.end(
+            number, ended(error), str(error), getattr(error, "code", None)
+        )
+
+        def step(connection: sqlite3.Connection) -> None:
+            end(connection)
+            connection.execute(
+                "UPDATE items SET maybe=maybe+? WHERE number=?", (more, number)
+            )
+
+        return step
     return journal.read_answer(
         number,
         url=response.url,

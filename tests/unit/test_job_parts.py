@@ -1,0 +1,251 @@
+"""The parts of a durable job that need no service: keys, names, states, the writer."""
+
+import asyncio
+import sqlite3
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zai_images import ImageRequest, InvalidRequestError
+from zai_images._wire import encode
+from zai_images.jobs import MOVES, DiskError, State
+from zai_images.jobs._intake import Intake
+from zai_images.jobs._keys import Keys
+from zai_images.jobs._lookups import request_of
+from zai_images.jobs._names import NameTemplate, slug
+from zai_images.jobs._schema import connect
+from zai_images.jobs._states import sources
+from zai_images.jobs._writer import Writer
+
+
+def keys_of(requests, repeat=1):
+    return [key for key, *_ in Intake(repeat).rows(requests)]
+
+
+REQUESTS = st.lists(
+    st.builds(
+        ImageRequest,
+        st.sampled_from(["a fox", "a bear", "a cat"]),
+        quality=st.sampled_from(["standard", "hd"]),
+        id=st.sampled_from([None, "x", 1, "1"]),
+    ),
+    max_size=12,
+)
+
+
+@given(REQUESTS)
+def test_no_two_items_of_an_input_have_the_same_key(requests):
+    keys = keys_of(requests, repeat=2)
+
+    assert len(set(keys)) == len(keys) == 2 * len(requests)
+
+
+@given(REQUESTS, st.randoms())
+def test_the_order_of_an_input_does_not_change_its_keys(requests, random):
+    moved = list(requests)
+    random.shuffle(moved)
+
+    assert set(keys_of(requests)) == set(keys_of(moved))
+
+
+@given(REQUESTS, REQUESTS)
+def test_a_grown_input_has_the_keys_it_had(requests, more):
+    assert set(keys_of(requests)) <= set(keys_of([*requests, *more]))
+    assert set(keys_of(requests)) <= set(keys_of(requests, repeat=2))
+
+
+def test_a_line_that_is_repeated_is_no_duplicate_but_an_equal_line_is():
+    request = ImageRequest("a fox")
+    keys = Keys()
+    for repeat in range(3):
+        keys.key(request, encode(request), repeat=repeat)
+    assert keys.duplicates == 0
+    keys.key(request, encode(request))
+    assert keys.duplicates == 1
+
+
+def test_a_stored_request_is_the_one_that_was_taken_in():
+    request = ImageRequest("a fox", quality="hd", user_id="user-1", extra={"seed": 7})
+    ((_, _, body, caller_id),) = Intake().rows([request])
+    read = request_of(body, 5)
+
+    assert encode(read) == encode(request)
+    assert (read.id, caller_id) == (5, "null")
+
+
+def test_every_state_is_reached_and_none_is_left_out_of_the_table():
+    reached = frozenset().union(*MOVES.values())
+
+    assert set(MOVES) == set(State)
+    assert reached == set(State)
+    assert MOVES[State.REFUSED] == frozenset()
+    assert State.SENT not in MOVES[State.ANSWERED]  # paid: never straight back out
+    assert State.SENT not in MOVES[State.SAVED]
+    assert sources(State.SAVED) == (State.ANSWERED,)
+
+
+NAME = "{index:06d}-{slug}-{key8}"
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def name(template, prompt="a fox", caller_id=None, number=7):
+    return NameTemplate(template).name(number, KEY, caller_id, ImageRequest(prompt))
+
+
+@pytest.mark.parametrize(
+    ("template", "made"),
+    [
+        (NAME, "000007-a-fox-01234567"),
+        ("{index}", "7"),
+        ("{key}", KEY),
+        (
+            "{model}_{quality}_{size}_{index:3d}",
+            "cogview-4-250304_standard_1024x1024_  7",
+        ),
+        ("{id}", "order-12"),
+        ("con-{index}", "con-7"),
+        ("{{x}}{index}", "{x}7"),
+    ],
+)
+def test_a_template_makes_names(template, made):
+    assert name(template, caller_id="order/12") == made
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("../{index}", "cannot stand in a name"),
+        ("a/{index}", "cannot stand in a name"),
+        ("a\\{index}", "cannot stand in a name"),
+        ("{index}\0", "cannot stand in a name"),
+        ("{index}:x", "cannot stand in a name"),
+        (".{index}", "hidden"),
+        ("{prompt}", "is not one of"),
+        ("{index.__class__}", "is not one of"),
+        ("{slug[0]}", "is not one of"),
+        ("{slug!r}", "is not one of"),
+        ("{}", "is not one of"),
+        ("{0}", "is not one of"),
+        ("{slug:>9999999}", "is not understood"),
+        ("{index:999999d}", "is not understood"),
+        ("{index:{key}}", "is not understood"),
+        ("{index", "expected '}'"),
+        ("picture", "alike"),
+        ("", "alike"),
+    ],
+)
+def test_a_template_that_could_lead_outside_or_names_all_alike_is_refused(
+    template, why
+):
+    with pytest.raises(InvalidRequestError, match="name: ") as caught:
+        NameTemplate(template)
+
+    assert why in str(caught.value)
+
+
+@given(st.text(min_size=1).filter(str.strip), st.text() | st.integers() | st.none())
+def test_no_prompt_and_no_id_makes_a_name_that_is_not_safe(prompt, caller_id):
+    try:
+        request = ImageRequest(prompt)
+    except InvalidRequestError:
+        return
+    for template in (NAME, "{id}", "{slug}"):
+        made = NameTemplate(template).name(7, KEY, caller_id, request)
+
+        assert made
+        assert not set(made) & set('/\\\0:*?"<>|')
+        assert not made.startswith(".")
+        assert len(made.encode()) <= 220
+        assert made.split(".")[0].lower() not in {"con", "nul", "aux", "prn", "com1"}
+
+
+@pytest.mark.parametrize("prompt", ["con", "NUL", "com1", "...", "/", "\u202e", "😀"])
+def test_a_slug_is_never_a_device_or_nothing(prompt):
+    assert slug(prompt).startswith("picture")
+
+
+@pytest.fixture
+async def writer(tmp_path):
+    lost, full = [], []
+    writer = Writer(
+        connect(tmp_path / "job.sqlite"),
+        on_full=lambda: full.append(1),
+        on_lost=lost.append,
+    )
+    writer.lost, writer.full = lost, full
+    yield writer
+    await writer.aclose()
+
+
+def add(key):
+    def step(connection):
+        connection.execute(
+            "INSERT INTO items (key, place, body) VALUES (?, 1, '{}')", (key,)
+        )
+
+    return step
+
+
+def number_of_items(connection):
+    return connection.execute("SELECT count(*) FROM items").fetchone()[0]
+
+
+async def test_what_is_awaited_is_committed(writer, tmp_path):
+    await writer.do(add(b"a"))
+
+    other = sqlite3.connect(tmp_path / "job.sqlite")
+    assert number_of_items(other) == 1
+    other.close()
+
+
+async def test_a_step_that_refuses_fails_alone(writer):
+    def refuse(_):
+        raise RuntimeError("no")
+
+    good, bad = asyncio.ensure_future(writer.do(add(b"a"))), writer.do(refuse)
+    with pytest.raises(RuntimeError, match="no"):
+        await bad
+    await good
+
+    assert await writer.do(number_of_items) == 1
+
+
+def broken(connection):
+    connection.execute("INSERT INTO items (key, place, body) VALUES (x'00', 1, '{}')")
+    raise sqlite3.OperationalError("disk I/O error")
+
+
+async def test_a_commit_that_fails_keeps_what_is_paid_and_tells_the_others(writer):
+    paid = asyncio.ensure_future(writer.do(add(b"paid"), paid=True))
+    unpaid = asyncio.ensure_future(writer.do(add(b"unpaid")))
+    writer.post(broken)
+    with pytest.raises(DiskError, match=r"disk I/O error.*run the same command again"):
+        await writer.do(broken)
+    await asyncio.wait([paid, unpaid])
+    await paid
+
+    assert await writer.do(number_of_items) >= 1
+    assert writer.full
+    assert [type(error) for error in writer.lost] == [DiskError]
+
+
+async def test_a_cancelled_wait_does_not_take_a_step_back(writer):
+    waiting = asyncio.ensure_future(writer.do(add(b"a")))
+    await asyncio.sleep(0)
+    waiting.cancel()
+
+    assert await writer.do(number_of_items) == 1
+
+
+async def test_closing_writes_what_waits(tmp_path):
+    writer = Writer(
+        connect(tmp_path / "job.sqlite"), on_full=lambda: None, on_lost=lambda _: None
+    )
+    for number in range(50):
+        writer.post(add(b"%d" % number))
+    await writer.aclose()
+
+    with connect(tmp_path / "job.sqlite") as connection:
+        assert number_of_items(connection) == 50
+    connection.close()
