@@ -1,5 +1,7 @@
 """The sandbox keeps the API page: keys, bodies, fields, answers."""
 
+import asyncio
+import gzip
 import json
 import re
 import time
@@ -144,6 +146,47 @@ async def test_what_is_not_one_strict_json_object_is_refused(send, raw):
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
 async def test_a_body_must_say_that_it_is_json(send, kind):
     assert code_of(await send(FIELDS, Content_Type=kind)) == (400, "1210")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "raw"),
+    [
+        ("gzip", b"not gzip at all"),
+        ("deflate", b"\xff"),
+        ("gzip", gzip.compress(json.dumps(FIELDS).encode())),
+        ("br", b"needs a package that need not be there"),
+        ("nonsense", json.dumps(FIELDS).encode()),
+    ],
+    ids=["broken-gzip", "broken-deflate", "sound-gzip", "brotli", "unknown"],
+)
+async def test_a_body_comes_as_it_is_or_is_refused(send, sandbox, encoding, raw):
+    answer = await send(raw, Content_Encoding=encoding)
+    assert code_of(answer) == (400, "1210")
+    assert (sandbox.bill.requests, sandbox.bill.rejected) == (1, 1)
+
+
+async def test_a_body_that_says_it_is_as_it_is_is_fine(send):
+    assert (await send(FIELDS, Content_Encoding="identity"))[0] == 200
+
+
+async def test_a_client_that_leaves_in_its_body_is_no_request_and_no_error(
+    sandbox, caplog
+):
+    url = URL(sandbox.base_url)
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(
+        b"POST /api/paas/v4/images/generations HTTP/1.1\r\nHost: sandbox\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    )
+    async with asyncio.timeout(5):
+        while not sandbox._answering:
+            await asyncio.sleep(0)
+        writer.close()
+        await writer.wait_closed()
+        while sandbox._answering:
+            await asyncio.sleep(0)
+    assert sandbox.requests == 0
+    assert not caplog.records
 
 
 async def test_a_charset_beside_the_content_type_is_fine(send):

@@ -62,6 +62,12 @@ def check_key(authorization: str | None, api_key: str) -> None:
         raise RefusalError("1000", "Authentication failed: the key is not valid.")
 
 
+def check_encoding(encoding: str | None) -> None:
+    """Refuse a body in any coding: the page speaks of plain JSON alone."""
+    if encoding is not None and encoding.strip().lower() != "identity":
+        raise RefusalError("1210", "Content-Encoding: the body must be plain JSON.")
+
+
 def read_order(content_type: str, raw: bytes | None) -> Order:
     """Turn the body into an order, or refuse it; None is one too large to read."""
     if raw is None:

@@ -197,7 +197,10 @@ class Sandbox:
         # Handlers outlive their clients: the service goes on with a job that nobody
         # waits for any more, holds its place, and charges for it.
         server = web.Server(
-            self._owned(handler), handler_cancellation=False, access_log=None
+            self._owned(handler),
+            handler_cancellation=False,
+            auto_decompress=False,  # a body that is no gzip would be our crash
+            access_log=None,
         )
         runner = web.ServerRunner(server, shutdown_timeout=_PATIENCE)
         await runner.setup()

@@ -22,7 +22,13 @@ from zai_images.sandbox._bill import Bill, BillEntry
 from zai_images.sandbox._faults import Fault, FaultPlan
 from zai_images.sandbox._host import PictureHost, cut
 from zai_images.sandbox._places import Places
-from zai_images.sandbox._rules import Order, RefusalError, check_key, read_order
+from zai_images.sandbox._rules import (
+    Order,
+    RefusalError,
+    check_encoding,
+    check_key,
+    read_order,
+)
 
 BASE: Final = "/api/paas/v4"
 _ENDPOINT: Final = f"{BASE}/images/generations"
@@ -80,12 +86,16 @@ class Service:
             response = _answer(405, error_body("1212", "This endpoint takes POST."))
             response.headers["Allow"] = "POST"
             return response
-        raw = await _read(request)
+        try:
+            raw = await _read(request)
+        except ConnectionError:
+            return web.Response()  # half a request, and nobody left to answer
         # From here to the admission nothing is awaited, so the counts always agree.
         self.bill.requests += 1
         number = self.bill.requests
         try:
             check_key(request.headers.get("Authorization"), self._api_key)
+            check_encoding(request.headers.get("Content-Encoding"))
             order = read_order(request.content_type, raw)
         except RefusalError as refusal:
             self.bill.rejected += 1
