@@ -19,6 +19,7 @@ from zai_images.sandbox._answers import (
     success_body,
 )
 from zai_images.sandbox._bill import Bill, BillEntry
+from zai_images.sandbox._document import DOCUMENT, PATH
 from zai_images.sandbox._faults import Fault, FaultPlan
 from zai_images.sandbox._host import PictureHost, cut
 from zai_images.sandbox._places import Places
@@ -79,6 +80,8 @@ class Service:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request at the API's origin."""
+        if request.path == PATH and request.method in ("GET", "HEAD"):
+            return _answer(200, DOCUMENT)
         if request.path != _ENDPOINT:
             # The real gateway says "not found" with HTTP 200.
             return _answer(200, NOT_FOUND)
@@ -86,6 +89,9 @@ class Service:
             response = _answer(405, error_body("1212", "This endpoint takes POST."))
             response.headers["Allow"] = "POST"
             return response
+        return await self._serve(request)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             raw = await _read(request)
         except ConnectionError:
