@@ -20,6 +20,7 @@ Everything that can be set, with every default written once.
 | `retry.max_pause` | 8 s | where that doubling ends |
 | `retry.busy_pause` | 5 s | first pause when the model is overloaded (1305, 1312) |
 | `retry.max_busy_pause` | 120 s | where that ends; also the cap on a Retry-After |
+| `retry.download_pause` | 1.0 s | a download's first pause, doubled up to eightfold |
 """
 
 import ipaddress
@@ -65,7 +66,8 @@ class RetryPolicy:
     Say how often a call is tried again, and with what pauses (seconds).
 
     A refusal for want of a place (1302, 1303, 1305, 1312) is free and has no count: it
-    is tried until `max_wait`.
+    is tried until `max_wait`. `download_pause` is the measure of a download's patience:
+    eight tries, and thirty times that for a fresh link that answers 404.
     """
 
     server_errors: int = attrs.field(default=1, validator=_not_negative)
@@ -76,6 +78,7 @@ class RetryPolicy:
     max_pause: float = attrs.field(default=8.0, validator=_not_negative)
     busy_pause: float = attrs.field(default=5.0, validator=_not_negative)
     max_busy_pause: float = attrs.field(default=120.0, validator=_not_negative)
+    download_pause: float = attrs.field(default=1.0, validator=_not_negative)
 
 
 @attrs.frozen(kw_only=True)

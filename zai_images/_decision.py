@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from zai_images._codes import OVERLOADED
+from zai_images._config import RetryPolicy
 from zai_images._errors import RateLimitedError
 from zai_images._limit import Limit, Sent
 from zai_images._pace import Guard, Pace
@@ -167,9 +168,10 @@ class Fixed:
 
     reason = "fixed"
 
-    def __init__(self, limit: int, pauses: Pauses) -> None:
+    def __init__(self, limit: int, pauses: Pauses, policy: RetryPolicy) -> None:
         self.limit = limit
         self._pauses = pauses
+        self._policy = policy
         self._refusals = 0
         self._not_before = 0.0
 
@@ -187,9 +189,9 @@ class Fixed:
     ) -> None:
         """Stop sending for a while, the longer the more often."""
         del in_flight
+        doubled = self._policy.first_pause * 2.0 ** min(self._refusals, 30)
+        doubled = min(doubled, self._policy.max_pause) * random.uniform(1.0, 1.25)
         self._refusals += 1
-        doubled = min(0.25 * 2 ** min(self._refusals, 30), 8.0)
-        doubled *= random.uniform(1.0, 1.25)
         pause = self._pauses.seconds(error, sent, now) or doubled
         self._not_before = max(self._not_before, now + pause)
 

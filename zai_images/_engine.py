@@ -83,7 +83,7 @@ class Engine:
         pauses = Pauses(config.retry.busy_pause, config.retry.max_busy_pause)
         if not config.adaptive:
             places = config.max_in_flight or DEFAULT_PLACES
-            return Fixed(min(places, self._ceiling[0]), pauses)
+            return Fixed(min(places, self._ceiling[0]), pauses, config.retry)
         rules = MODELS.get(model)
         return Adaptive(
             {str(k): v for k, v in rules.windows.items()} if rules else {},
@@ -129,7 +129,7 @@ class Engine:
                 return await self.downloader.fetch(url)
 
         try:
-            picture = await persist_download(once)
+            picture = await persist_download(once, self._config.retry)
         except FetchError as error:
             raise not_fetched(response, str(error), url) from None
         return attrs.evolve(picture, response=response)

@@ -29,7 +29,7 @@ from zai_images._picture import FetchError
 
 T = TypeVar("T")
 
-FRESH_LINK = 30.0  # seconds in which a new link may answer 404
+FRESH_LINK = 30.0  # times a download's first pause: how long a new link may answer 404
 _DOWNLOAD_TRIES = 8
 
 
@@ -247,7 +247,7 @@ def _failure(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
 
 
-async def persist_download(fetch: Callable[[], Awaitable[T]]) -> T:
+async def persist_download(fetch: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
     """
     Fetch until it succeeds or fails for good; this is free, and is never a generation.
 
@@ -259,16 +259,19 @@ async def persist_download(fetch: Callable[[], Awaitable[T]]) -> T:
         return await fetch()
     except FetchError as error:
         failed = error
-    return await _fetch_again(_after(failed, fetch), begun)
+    return await _fetch_again(_after(failed, fetch), begun, policy)
 
 
-async def _fetch_again(fetch: Callable[[], Awaitable[T]], begun: float) -> T:
+async def _fetch_again(
+    fetch: Callable[[], Awaitable[T]], begun: float, policy: RetryPolicy
+) -> T:
     loop = asyncio.get_running_loop()
 
     def again(error: BaseException) -> bool:
         if not isinstance(error, FetchError) or error.lasting:
             return False
-        return not error.fresh or loop.time() - begun < FRESH_LINK
+        waited = loop.time() - begun
+        return not error.fresh or waited < FRESH_LINK * policy.download_pause
 
     def stop(state: RetryCallState) -> bool:
         error = _failure(state)
@@ -276,7 +279,8 @@ async def _fetch_again(fetch: Callable[[], Awaitable[T]], begun: float) -> T:
         return state.attempt_number >= _DOWNLOAD_TRIES and not fresh
 
     def wait(state: RetryCallState) -> float:
-        return min(2.0 ** (state.attempt_number - 1), 8.0) * random.uniform(1.0, 1.25)
+        doubled = min(2.0 ** (state.attempt_number - 1), 8.0)
+        return policy.download_pause * doubled * random.uniform(1.0, 1.25)
 
     retrying = AsyncRetrying(
         sleep=asyncio.sleep,

@@ -9,7 +9,14 @@ from aiohttp import web
 from support.faults import unused_port
 from support.pictures import PictureHost, picture
 
-from zai_images import DownloadError, ImageResponse, ImageSession, ImageURL
+from zai_images import (
+    DownloadError,
+    ImageResponse,
+    ImageSession,
+    ImageURL,
+    RetryPolicy,
+    SessionConfig,
+)
 from zai_images._address import AddressRefusedError, check_address, check_link
 
 pytestmark = pytest.mark.looptime
@@ -17,7 +24,7 @@ pytestmark = pytest.mark.looptime
 LOOPBACK = "http://127.0.0.1:9/api/paas/v4"
 
 
-def session(base_url: str = LOOPBACK, **settings) -> ImageSession:
+def session(base_url: str | None = LOOPBACK, **settings) -> ImageSession:
     return ImageSession(api_key="sk-canary-key", base_url=base_url, **settings)
 
 
@@ -75,6 +82,19 @@ async def test_a_link_that_stays_404_is_given_up_after_half_a_minute(looptime):
             await one.download(response(host.url))
 
     assert 30 <= looptime < 45
+
+
+@pytest.mark.parametrize(("status", "most"), [(404, 0.6), (500, 0.6)])
+async def test_the_patience_of_downloads_can_be_set(looptime, status, most):
+    async def never(request):
+        return web.Response(status=status)
+
+    config = SessionConfig(base_url=LOOPBACK, retry=RetryPolicy(download_pause=0.01))
+    async with PictureHost(never) as host, session(None, config=config) as one:
+        with pytest.raises(DownloadError, match=f"HTTP {status}"):
+            await one.download(response(host.url))
+
+    assert 0.3 <= looptime < most
 
 
 async def test_a_failed_download_keeps_the_paid_link():

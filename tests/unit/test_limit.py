@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from zai_images import RateLimitedError
+from zai_images import RateLimitedError, RetryPolicy
 from zai_images._decision import Adaptive, Fixed, Pauses
 from zai_images._limit import INTERVAL, SOON, Limit, Sent
 from zai_images._pace import Guard, Pace
@@ -467,7 +467,7 @@ class TestPauses:
 
 class TestFixed:
     def test_it_keeps_exactly_its_places_and_only_learns_to_pause(self, no_jitter):
-        fixed = Fixed(3, Pauses(5, 120))
+        fixed = Fixed(3, Pauses(5, 120), RetryPolicy())
         assert fixed.may_send(0.0, 2)[0]
         assert fixed.may_send(0.0, 3) == (False, None)
         sent = Sent(quality="standard", others=2, at=0.0)
@@ -478,6 +478,17 @@ class TestFixed:
 
         assert fixed.may_send(2.0, 2)[0]
         assert (fixed.limit, fixed.reason) == (3, "fixed")
+
+    def test_its_pauses_are_those_of_the_retry_policy(self, no_jitter):
+        policy = RetryPolicy(first_pause=0.01, max_pause=0.04)
+        fixed = Fixed(3, Pauses(5, 120), policy)
+        sent = Sent(quality="standard", others=0, at=0.0)
+        pauses = []
+        for now in range(5):
+            fixed.on_refused(sent, now, 0, refusal("1302"))
+            pauses.append(round(fixed.may_send(now, 0)[1] - now, 3))
+
+        assert pauses == [0.01, 0.02, 0.04, 0.04, 0.04]
 
 
 class TestReasons:
