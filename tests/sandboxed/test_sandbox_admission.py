@@ -181,6 +181,8 @@ async def test_every_admitted_request_is_billed_at_its_admission(post):
     assert len({fox.request_id, hen.request_id, again.request_id}) == 3
     assert sandbox.bill.for_prompt("a fox") == [fox, again]
     assert sandbox.bill.for_prompt("a f") == []
+    assert sandbox.bill.prompts["a fox"] == 2
+    assert sum(sandbox.bill.prompts.values()) == sandbox.bill.total
     assert len(sandbox.bill) == sandbox.bill.total == 3
     assert sandbox.bill.cost == 0.03
     with pytest.raises(attrs.exceptions.FrozenInstanceError):

@@ -191,6 +191,37 @@ async def test_body_and_headers_replace_what_would_be_sent(post, body):
     assert answer.headers.getall("Content-Type") == ["text/x-oops"]
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"), [(7, "7"), (0.5, "0.5"), ("Fri, 31 Dec 1999 23:59:59 GMT",) * 2]
+)
+async def test_a_time_to_wait_is_sent_as_it_was_given(post, given, sent):
+    async with with_faults(Fault(code="1302", retry_after=given)) as sandbox:
+        assert (await post(sandbox)).headers["Retry-After"] == sent
+        assert "Retry-After" not in (await post(sandbox)).headers
+
+
+async def test_faults_are_declared_from_other_threads_while_requests_come(post):
+    """What threads declare at once acts exactly as often as was declared."""
+    threads, each = 4, 50
+    async with with_faults() as sandbox:
+
+        def declare():
+            for _ in range(each):
+                sandbox.next(code="1305")
+                sandbox.fail("another prompt", times=1)
+
+        declaring = [asyncio.to_thread(declare) for _ in range(threads)]
+        early = [post(sandbox) for _ in range(40)]
+        done = await asyncio.gather(*early, *declaring)
+        codes = [answer.code for answer in done[:40]]
+        while (answer := await post(sandbox)).code is not None:
+            codes.append(answer.code)
+        assert codes.count("1305") == threads * each
+        assert sandbox.bill.faulted == threads * each
+        sandbox.clear_faults()
+        assert (await post(sandbox, "another prompt")).code is None
+
+
 @pytest.mark.looptime
 async def test_a_delay_replaces_the_time_taken_and_is_divided_by_speed(post):
     loop = asyncio.get_running_loop()

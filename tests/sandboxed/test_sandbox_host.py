@@ -156,6 +156,14 @@ async def test_a_picture_can_be_missing_for_ever(post, fetch):
         assert {(await fetch(link))[0] for _ in range(20)} == {404}
 
 
+async def test_a_pictures_link_can_have_expired(post, fetch):
+    fault = Fault(action="expired_picture")
+    async with Sandbox(speed=1000, pictures="plain", faults=[fault]) as sandbox:
+        link = await post(sandbox)
+        assert {(await fetch(link))[0] for _ in range(3)} == {403}
+        assert sandbox.bill.entries[0].outcome == "expired_picture"
+
+
 async def test_a_picture_can_break_off_half_way(post, fetch):
     fault = Fault(action="truncated_picture", fetches=1)
     async with Sandbox(speed=1000, pictures="plain", faults=[fault]) as sandbox:

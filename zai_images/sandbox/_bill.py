@@ -82,6 +82,11 @@ class Bill:
         # Multiplied, not summed: a million cents must not drift.
         return round(self.total * _PRICE, 2)
 
+    @property
+    def prompts(self) -> Mapping[str, int]:
+        """How often each prompt was charged for."""
+        return {prompt: len(found) for prompt, found in self._by_prompt.copy().items()}
+
     def for_prompt(self, prompt: str) -> list[BillEntry]:
         """Return the entries of exactly this prompt."""
         return list(self._by_prompt.get(prompt, ()))

@@ -1,5 +1,6 @@
 """Trouble declared as data: which request it meets, and what happens to it."""
 
+import threading
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -19,6 +20,7 @@ Action = Literal[
     "null_url",
     "missing_picture",
     "truncated_picture",
+    "expired_picture",
 ]
 
 # Every action, and whether a request that meets it is admitted and billed.
@@ -33,8 +35,9 @@ _BILLED: Final[Mapping[str, bool]] = {
     "null_url": True,
     "missing_picture": True,
     "truncated_picture": True,
+    "expired_picture": True,
 }
-_PICTURE_TROUBLES = ("missing_picture", "truncated_picture")
+PICTURE_TROUBLES: Final = ("missing_picture", "truncated_picture", "expired_picture")
 _CONTENT_CODES = ("1300", "1301")
 _SAFE = ({"role": "assistant", "level": 3},)
 _UNSAFE = ({"role": "user", "level": 1},)
@@ -84,6 +87,7 @@ class Fault:
     - "null_url": a success whose link is null
     - "missing_picture": a success; the picture host answers 404
     - "truncated_picture": a success; the picture host sends half of the picture
+    - "expired_picture": a success; the picture host answers 403
 
     The trouble at the picture host lasts for `fetches` fetches, or for `seconds`
     seconds from the answer, or for ever.
@@ -92,7 +96,8 @@ class Fault:
     the others are answered as fast as a refusal. It defaults to True for "picture"
     and what follows it above. `delay` replaces the time taken, in seconds; it and
     `seconds` are divided by the sandbox's speed. `status`, `body` and `headers`
-    replace or add to what would be sent.
+    replace or add to what would be sent; `retry_after`, in real seconds or as an HTTP
+    date, is the header of that name.
     """
 
     nth: int | None = attrs.field(default=None, validator=_is_count)
@@ -110,6 +115,7 @@ class Fault:
     message: str | None = None
     body: bytes | str | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict, converter=_freeze)
+    retry_after: float | str | None = None
     delay: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.ge(0))
     )
@@ -127,7 +133,7 @@ class Fault:
         if self.action != "answer" and (self.code or self.message) is not None:
             raise ValueError(f"code and message do not go with {self.action!r}")
         lasting = (self.fetches, self.seconds)
-        if self.action not in _PICTURE_TROUBLES and lasting != (None, None):
+        if self.action not in PICTURE_TROUBLES and lasting != (None, None):
             raise ValueError(f"fetches and seconds do not go with {self.action!r}")
         if None not in lasting:
             raise ValueError("give fetches or seconds, not both")
@@ -154,6 +160,13 @@ class Fault:
         return 502 if self.action == "html" else 200
 
     @property
+    def answer_headers(self) -> Mapping[str, str]:
+        """The headers that are added to whatever is sent."""
+        if self.retry_after is None:
+            return self.headers
+        return {"Retry-After": f"{self.retry_after}", **self.headers}
+
+    @property
     def answer_filter(self) -> tuple[Mapping[str, Any], ...]:
         """The content filter's findings that go with the answer."""
         if self.content_filter is not None:
@@ -172,34 +185,43 @@ ORDINARY: Final = Fault(action="picture", times=None)
 
 
 class FaultPlan:
-    """The faults still to come, in the order of their declaration."""
+    """
+    The faults still to come, in the order of their declaration.
+
+    They may be declared from any thread while the sandbox serves in another.
+    """
 
     def __init__(self, faults: Iterable[Fault]) -> None:
+        self._lock = threading.Lock()
         self._left: list[tuple[Fault, int | None]] = []
         for fault in faults:
             self.add(fault)
 
     def add(self, fault: Fault) -> None:
         """Declare one more fault, behind the others."""
-        self._left.append((fault, fault.times))
+        with self._lock:
+            self._left.append((fault, fault.times))
 
     def clear(self) -> None:
         """Forget every fault."""
-        self._left.clear()
+        with self._lock:
+            self._left.clear()
 
     def find(self, number: int, prompt: str) -> Fault:
         """Return the fault that this request meets, without using it up."""
-        for fault, _ in self._left:
-            if fault.fits(number, prompt):
-                return fault
+        with self._lock:
+            for fault, _ in self._left:
+                if fault.fits(number, prompt):
+                    return fault
         return ORDINARY
 
     def spend(self, fault: Fault) -> None:
         """Use a fault up by one time."""
-        for index, (candidate, left) in enumerate(self._left):
-            if candidate is fault:
-                if left == 1:
-                    del self._left[index]
-                elif left is not None:
-                    self._left[index] = (fault, left - 1)
-                return
+        with self._lock:
+            for index, (candidate, left) in enumerate(self._left):
+                if candidate is fault:
+                    if left == 1:
+                        del self._left[index]
+                    elif left is not None:
+                        self._left[index] = (fault, left - 1)
+                    return

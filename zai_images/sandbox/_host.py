@@ -14,7 +14,7 @@ import attrs
 from aiohttp import web
 
 from zai_images.sandbox._answers import BAD_SIGNATURE, MISSING_PICTURE, encode
-from zai_images.sandbox._faults import ORDINARY, Fault
+from zai_images.sandbox._faults import ORDINARY, PICTURE_TROUBLES, Fault
 from zai_images.sandbox._pictures import picture, plain
 from zai_images.sandbox._rules import Order
 
@@ -93,7 +93,7 @@ class PictureHost:
                 "Signature": secrets.token_hex(20),
             },
         )
-        if fault.action in ("missing_picture", "truncated_picture"):
+        if fault.action in PICTURE_TROUBLES:
             shelf.trouble = fault.action
             shelf.fetches = fault.fetches
             if fault.seconds is not None:
@@ -142,6 +142,8 @@ class PictureHost:
         trouble = shelf.troubled(asyncio.get_running_loop().time())
         if trouble == "missing_picture":
             return _json(404, MISSING_PICTURE)
+        if trouble == "expired_picture":
+            return _json(403, BAD_SIGNATURE)
         data = await self._picture(shelf)
         response = web.Response(body=data, content_type="image/png")
         if trouble == "truncated_picture":

@@ -12,6 +12,7 @@ from aiohttp import web
 from zai_images.sandbox._bill import Bill
 from zai_images.sandbox._faults import Fault, FaultPlan
 from zai_images.sandbox._host import PictureHost, PictureRequest
+from zai_images.sandbox._log import Log, LoggedRequest
 from zai_images.sandbox._places import Places
 from zai_images.sandbox._service import BASE, Service
 
@@ -36,10 +37,12 @@ class Sandbox:
         faults: trouble declared beforehand; see `Fault`.
         pictures: "drawn" (needs Pillow, else plain) or "plain" (one colour, fast).
         seed: of the latencies.
+        record: keep a `log` of every request; its memory grows with them.
 
     `speed`, `limit` and `rate` may be set while it runs. All waiting is the running
     event loop's, so a loop with virtual time moves it. A closed sandbox may be
     started again; it keeps its bill, and its picture host moves to another port.
+    Only `start` and `aclose` belong to its loop; everything else is for any thread.
     """
 
     def __init__(  # noqa: PLR0913 - each is a separate knob of the service
@@ -52,6 +55,7 @@ class Sandbox:
         faults: Iterable[Fault] = (),
         pictures: Literal["drawn", "plain"] = "drawn",
         seed: int = 0,
+        record: bool = False,
     ) -> None:
         if not 0 < speed < math.inf:
             raise ValueError("speed must be a positive number")
@@ -69,6 +73,7 @@ class Sandbox:
             host=self._host,
             seed=seed,
         )
+        self._log = Log(api_key) if record else None
         self._origin: str | None = None
         self._stack: AsyncExitStack | None = None
         self._answering: set[asyncio.Task[Any]] = set()
@@ -111,6 +116,18 @@ class Sandbox:
     def requests(self) -> int:
         """The number of POSTs that reached the endpoint."""
         return self.bill.requests
+
+    @property
+    def log(self) -> Sequence[LoggedRequest]:
+        """
+        Every request to the API's origin, in the order of their arrival.
+
+        Raises:
+            RuntimeError: it was made without `record=True`.
+        """
+        if self._log is None:
+            raise RuntimeError("no log is kept: make it with Sandbox(record=True)")
+        return tuple(self._log.requests)
 
     @property
     def picture_requests(self) -> Sequence[PictureRequest]:
@@ -180,7 +197,9 @@ class Sandbox:
         self._closing = False
         async with AsyncExitStack() as stack:
             stack.callback(self._host.close)
-            origin = await self._listen(stack, self._service.handle, port)
+            service = self._service.handle
+            handler = service if self._log is None else self._log.kept(service)
+            origin = await self._listen(stack, handler, port)
             self._host.origin = await self._listen(stack, self._host.handle, 0)
             # Unwound first, before the listeners would wait for their answers.
             stack.push_async_callback(self._stop_answering)

@@ -168,7 +168,7 @@ class Service:
             body = given.encode() if isinstance(given, str) else given
         content_type = _HTML if fault.action == "html" else _JSON
         response = _answer(fault.answer_status, body, content_type)
-        response.headers.update(fault.headers)
+        response.headers.update(fault.answer_headers)
         if fault.action == "truncate":
             cut(response, body)
         return response
