@@ -1,14 +1,46 @@
-"""Tools for the tests of code that uses this library."""
+"""
+Tools for the tests of code that uses this library.
+
+The pytest plugin that comes with the package makes `zai_sandbox` and `zai_session` of
+these; other test frameworks use them directly. docs/testing.md shows how.
+"""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Self
 
 import attrs
 
+from zai_images._config import RetryPolicy, SessionConfig, Timeouts
+from zai_images._engine import Engine
 from zai_images._errors import ZaiImagesError
+from zai_images._rules import MODELS
+from zai_images._session import ImageSession
 from zai_images._wire import RawResponse
+from zai_images.events import Observer
+from zai_images.sandbox import Fault, Sandbox
 
-__all__ = ["Script", "ScriptedTransport"]
+__all__ = [
+    "Script",
+    "ScriptedTransport",
+    "quick_config",
+    "quick_session",
+    "sandbox_in_thread",
+]
+
+SPEED = 1000.0  # times faster than life: a picture takes 5-20 ms
+_QUICK = RetryPolicy(
+    first_pause=0.002,
+    max_pause=0.03,
+    busy_pause=0.005,
+    max_busy_pause=0.12,
+    download_pause=0.005,
+)
+_ENDING = 10.0  # seconds; a session closes in a few milliseconds
 
 
 @attrs.frozen(kw_only=True)
@@ -32,13 +64,48 @@ class Script:
     written: bool = True
     delay: float = 0.0
 
+    @classmethod
+    def failure(
+        cls,
+        code: str,
+        message: str = "Scripted.",
+        *,
+        status: int | None = None,
+        retry_after: str | None = None,
+        delay: float = 0.0,
+    ) -> Self:
+        """
+        Answer with the service's error envelope.
+
+        Args:
+            code: The business code, such as "1302".
+            message: The service's words.
+            status: The HTTP status; the one that goes with the code if left out.
+            retry_after: A Retry-After header.
+            delay: Seconds of the event loop's clock before the answer.
+        """
+        return cls(
+            status=Fault(code=code, status=status).answer_status,
+            body=json.dumps({"error": {"code": code, "message": message}}).encode(),
+            retry_after=retry_after,
+            delay=delay,
+        )
+
 
 class ScriptedTransport:
     """
     Answer a session's requests from a script, without a socket.
 
     `ImageSession(http=ScriptedTransport(...), api_key="any")`. When the script is at
-    its end, its last entry answers for ever. `bodies` holds what was sent.
+    its end, its last entry answers for ever. Pictures are not fetched through it.
+
+    Args:
+        script: What is answered, in this order; pictures if left out.
+        record: Whether `bodies` keeps what was sent.
+
+    Attributes:
+        posts: How many requests came.
+        bodies: What was sent, as it was sent.
     """
 
     def __init__(self, script: Iterable[Script] = (), *, record: bool = True) -> None:
@@ -46,6 +113,11 @@ class ScriptedTransport:
         self._record = record
         self.posts = 0
         self.bodies: list[bytes] = []
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts that were sent."""
+        return [json.loads(body)["prompt"] for body in self.bodies]
 
     async def post(self, body: bytes, *, on_write: Callable[[], None]) -> RawResponse:
         """Play the next entry of the script."""
@@ -68,3 +140,145 @@ class ScriptedTransport:
 
     async def aclose(self) -> None:
         """Nothing is open."""
+
+
+@contextmanager
+def sandbox_in_thread(**settings: Any) -> Iterator[Sandbox]:  # noqa: ANN401 - those of Sandbox
+    """
+    Run a sandbox on an event loop in a thread of its own.
+
+    So it serves async tests of any plugin, and sync code, threads and subprocesses,
+    and it goes on where the loop of the test is blocked.
+
+    Args:
+        settings: Those of `Sandbox`; other than there, it is a thousand times faster
+            than life, its pictures are plain, and it keeps a `log`.
+    """
+    box = Sandbox(**{"speed": SPEED, "pictures": "plain", "record": True, **settings})
+    ready: Future[Callable[[], object]] = Future()
+
+    async def serve() -> None:
+        end = asyncio.Event()
+        async with box:
+            loop = asyncio.get_running_loop()
+            ready.set_result(lambda: loop.call_soon_threadsafe(end.set))
+            await end.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except Exception as error:  # it belongs to whoever waits for the address
+            if ready.done():
+                raise
+            ready.set_exception(error)
+
+    thread = threading.Thread(target=run, name="zai-images-sandbox", daemon=True)
+    thread.start()
+    stop = ready.result()
+    try:
+        yield box
+    finally:
+        stop()
+        thread.join()
+
+
+def quick_config(sandbox: Sandbox, **settings: Any) -> SessionConfig:  # noqa: ANN401 - those of SessionConfig
+    """
+    Make the settings of a session at a sandbox that is a thousand times faster.
+
+    The retry policy tries as often as ever and pauses for milliseconds; a Retry-After
+    is cut to an eighth of a second, a time-out to five. The places are five and not
+    searched for: that takes real seconds. Pictures cost their list price.
+
+    Args:
+        sandbox: Where the session shall send.
+        settings: Those of `SessionConfig`, which replace these.
+    """
+    usual: dict[str, Any] = {
+        "api_key": sandbox.api_key,
+        "base_url": sandbox.base_url,
+        "adaptive": False,
+        "retry": _QUICK,
+        "timeouts": Timeouts(total=5, download=5),
+        "prices": {name: rules.price for name, rules in MODELS.items()},
+    }
+    return SessionConfig(**(usual | settings))
+
+
+@contextmanager
+def quick_session(
+    sandbox: Sandbox,
+    *,
+    observer: Observer | None = None,
+    max_pictures: int | None = None,
+    max_cost: float | None = None,
+    **settings: Any,  # noqa: ANN401 - those of SessionConfig
+) -> Iterator[ImageSession]:
+    """
+    Make a session at a sandbox, and close it, from code that is not async itself.
+
+    For fixtures and `setUp`: it may be made before there is an event loop, opens on
+    the loop that uses it first, and is closed where that loop ends, or here.
+
+    Args:
+        sandbox: Where the session sends.
+        observer: Told of every event.
+        max_pictures: A cap on what the session pays for.
+        max_cost: The same, in US dollars.
+        settings: Those of `SessionConfig`, which replace those of `quick_config`.
+    """
+    session = _Session(
+        quick_config(sandbox, **settings),
+        observer=observer,
+        max_pictures=max_pictures,
+        max_cost=max_cost,
+    )
+    try:
+        yield session
+    finally:
+        _close(session)
+
+
+class _Session(ImageSession):
+    """A session that ends with its loop: a fixture's end often comes after that."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - as there
+        super().__init__(*args, **settings)
+        self._watch: AsyncIterator[None] | None = None
+
+    async def _opened(self) -> Engine:
+        before = self._engine
+        engine = await super()._opened()
+        if engine is not before:
+            # Loops close the async generators they know before they end.
+            self._watch = self._end_of_loop(engine)
+            await anext(self._watch)
+        return engine
+
+    async def _end_of_loop(self, engine: Engine) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            if self._engine is engine:
+                self._engine, self._last = None, engine
+                await engine.aclose()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that its connections belong to."""
+        return None if self._engine is None else self._engine.loop
+
+
+def _close(session: _Session) -> None:
+    loop = session.loop
+    if loop is not None and loop.is_running():
+        asyncio.run_coroutine_threadsafe(session.aclose(), loop).result(_ENDING)
+    elif loop is not None and not loop.is_closed():
+        loop.run_until_complete(session.aclose())
+    else:
+        # Not asyncio.run: that would also take the thread's current loop away.
+        own = asyncio.new_event_loop()
+        try:
+            own.run_until_complete(session.aclose())
+        finally:
+            own.close()
