@@ -3,6 +3,8 @@
 import ast
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from zai_images.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/*.md"))]
+OF_TESTS = "docs/testing.md"  # its blocks are for pytest
 
 
 def blocks(page: str) -> list[tuple[int, str]]:
@@ -24,7 +27,7 @@ def blocks(page: str) -> list[tuple[int, str]]:
     ]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p) and p != OF_TESTS])
 async def test_every_block_of_python_runs(page, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "page"}
@@ -38,6 +41,23 @@ async def test_every_block_of_python_runs(page, monkeypatch, tmp_path):
             result = eval(code, namespace)  # noqa: S307 - our own documents
             if inspect.isawaitable(result):
                 await result
+
+
+def test_every_test_on_the_page_about_tests_passes(tmp_path):
+    text = "\n".join(block for _, block in blocks(OF_TESTS))
+    (tmp_path / "test_page.py").write_text(text)
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nfilterwarnings = error\nasyncio_mode = auto\n"
+        "asyncio_default_fixture_loop_scope = function\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-ra"]
+    ran = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    number = len(re.findall(r"^ *(?:async )?def test_", text, re.MULTILINE))
+    assert number > 15
+    assert f"{number} passed in" in ran.stdout.splitlines()[-1], ran.stdout
 
 
 def test_the_readme_names_real_files():
