@@ -156,6 +156,7 @@ def sandbox_in_thread(**settings: Any) -> Iterator[Sandbox]:  # noqa: ANN401 - t
     """
     box = Sandbox(**{"speed": SPEED, "pictures": "plain", "record": True, **settings})
     ready: Future[Callable[[], object]] = Future()
+    ended: Future[None] = Future()
 
     async def serve() -> None:
         end = asyncio.Event()
@@ -167,10 +168,9 @@ def sandbox_in_thread(**settings: Any) -> Iterator[Sandbox]:  # noqa: ANN401 - t
     def run() -> None:
         try:
             asyncio.run(serve())
-        except Exception as error:  # it belongs to whoever waits for the address
-            if ready.done():
-                raise
-            ready.set_exception(error)
+            ended.set_result(None)
+        except Exception as error:  # noqa: BLE001 - raised in the thread that waits
+            (ended if ready.done() else ready).set_exception(error)
 
     thread = threading.Thread(target=run, name="zai-images-sandbox", daemon=True)
     thread.start()
@@ -180,6 +180,7 @@ def sandbox_in_thread(**settings: Any) -> Iterator[Sandbox]:  # noqa: ANN401 - t
     finally:
         stop()
         thread.join()
+        ended.result()
 
 
 def quick_config(sandbox: Sandbox, **settings: Any) -> SessionConfig:  # noqa: ANN401 - those of SessionConfig

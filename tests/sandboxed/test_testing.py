@@ -32,6 +32,7 @@ from zai_images import (
     Timeouts,
     events,
 )
+from zai_images.sandbox import Sandbox
 from zai_images.testing import (
     Script,
     ScriptedTransport,
@@ -316,10 +317,22 @@ def test_a_sandbox_that_cannot_start_says_so_where_it_was_wanted(monkeypatch):
     async def start(self, port=0):
         raise OSError("no port is free")
 
-    monkeypatch.setattr("zai_images.sandbox.Sandbox.start", start)
+    monkeypatch.setattr(Sandbox, "start", start)
     with pytest.raises(OSError, match="no port"), sandbox_in_thread():
         pass
     assert threading.active_count() == before
+
+
+def test_a_sandbox_that_fails_to_end_says_so_where_it_was_used(monkeypatch):
+    ending = Sandbox.aclose
+
+    async def fail(self):
+        await ending(self)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(Sandbox, "aclose", fail)
+    with pytest.raises(OSError, match="disk"), sandbox_in_thread():
+        pass
 
 
 @pytest.mark.parametrize(
