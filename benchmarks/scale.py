@@ -45,7 +45,7 @@ LATENCY = 20.0  # so long that the last is sent well before the first is answere
 WAVE = 200
 PLACES = 64
 IMPORTS = {
-    "import zai_images": "import zai_images",
+    "import zai_images": "from zai_images import *",  # so that every name is loaded
     "import what it needs": "import aiohttp, attrs, cattrs, tenacity",
 }
 _TIMED = """

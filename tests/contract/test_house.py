@@ -106,8 +106,31 @@ def test_each_module_imports_alone():
     python(code)
 
 
-def test_the_porch_loads_no_room():
+def test_the_porch_loads_nothing_before_a_name_is_used():
     code = "import sys, zai_images; print(*sys.modules)"
+    ours = {name for name in python(code).split() if name.startswith("zai_images")}
+
+    assert ours == {"zai_images", "zai_images._version"}
+
+
+def test_the_porch_says_the_same_to_python_and_to_type_checkers():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
+    seen = {
+        (alias.name, node.module.removeprefix("zai_images."))
+        for node in checked.body
+        for alias in node.names
+    }
+
+    assert seen == set(zai_images._HOME_OF.items())
+    assert set(zai_images.__all__) == {"__version__", *zai_images._HOME_OF}
+    assert set(zai_images.__all__) <= set(dir(zai_images))
+    with pytest.raises(AttributeError, match="no attribute 'Imagesession'"):
+        _ = zai_images.Imagesession
+
+
+def test_the_porch_loads_no_room():
+    code = "import sys; from zai_images import *; print(*sys.modules)"
     loaded = set(python(code).split())
 
     rooms = {"cli", "jobs", "sandbox", "testing", "notebook", "gallery"}

@@ -65,7 +65,7 @@ def project(tmp_path):
         (tmp_path / "test_it.py").write_text(text)
         command = [sys.executable, "-m", "pytest", "-q", "-s", "--strict-markers"]
         return subprocess.run(
-            [*command, "-p", "_zai_images_pytest", *options],
+            [*command, "-p", "zai_images._pytest_plugin", *options],
             cwd=tmp_path,
             # Only the plugins that are named: this repository has more than a user's.
             env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
@@ -80,16 +80,16 @@ def project(tmp_path):
 def test_it_is_registered_and_pytest_is_not_needed_to_use_the_package():
     (entry,) = entry_points(group="pytest11", name="zai_images")
 
-    assert entry.value == "_zai_images_pytest"
+    assert entry.value == "zai_images._pytest_plugin"
     needs = [line for line in requires("zai-images") if line.startswith("pytest")]
     assert needs
     assert all("extra ==" in line for line in needs)
 
 
-def test_importing_it_imports_nothing_of_ours():
+def test_importing_it_loads_nothing_that_costs():
     code = (
         "import pytest, sys; before = set(sys.modules)\n"
-        "import _zai_images_pytest\n"
+        "import zai_images._pytest_plugin\n"
         "print(*set(sys.modules) - before)"
     )
     shown = subprocess.run(
@@ -99,14 +99,18 @@ def test_importing_it_imports_nothing_of_ours():
         text=True,
     )
 
-    assert shown.stdout.split() == ["_zai_images_pytest"]
+    assert set(shown.stdout.split()) == {
+        "zai_images",
+        "zai_images._pytest_plugin",
+        "zai_images._version",
+    }
 
 
-def test_a_run_that_asks_for_no_fixture_loads_nothing_of_ours(project):
+def test_a_run_that_asks_for_no_fixture_loads_nothing_that_costs(project):
     ran = project(LOADED + "\ndef test_it():\n    assert True\n")
 
     assert ran.returncode == 0, ran.stdout
-    assert "loaded []" in ran.stdout
+    assert "loaded ['zai_images']" in ran.stdout
 
 
 def test_a_run_shows_its_fixtures_and_markers(project):

@@ -1,9 +1,8 @@
 """
 The pytest plugin of zai-images: a sandbox of the service for each test that wants one.
 
-pytest loads it in every run of an environment that has zai-images installed, so it
-stands outside the package: importing it imports nothing, and the package is loaded by
-the first test that asks for a fixture.
+pytest loads it in every run of an environment that has zai-images installed, so its
+import loads nothing: what it needs is loaded by the first test that asks for a fixture.
 """
 
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from zai_images import ImageSession
+    from zai_images._session import ImageSession
     from zai_images.sandbox import Sandbox
 
 
