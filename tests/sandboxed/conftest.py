@@ -1,7 +1,9 @@
 """The command line as tests call it: in this process, at a service of their own."""
 
 import asyncio
+import json
 import resource
+import sqlite3
 from types import SimpleNamespace
 
 import pytest
@@ -52,3 +54,40 @@ def batch(cli, service, tmp_path):
         return await cli("batch", "p.txt", "--out", "out", *options)
 
     return batch
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """Look into the journal of the job in `out`, or change it, with a line of SQL."""
+
+    def journal(statement, *values):
+        with sqlite3.connect(tmp_path / "out/job.sqlite") as connection:
+            rows = connection.execute(statement, values).fetchall()
+        connection.close()
+        return rows
+
+    return journal
+
+
+@pytest.fixture
+def status(cli):
+    """Count the job's items by state, those that have none left out."""
+
+    async def status(folder="out"):
+        ran = await cli("status", folder, "--json")
+        assert ran.code == 0
+        found = json.loads(ran.out)
+        states = (
+            "pending",
+            "sent",
+            "answered",
+            "saved",
+            "failed",
+            "refused",
+            "unknown",
+        )
+        counts = {state: found[state] for state in states if found[state]}
+        assert found["total"] == sum(counts.values())
+        return counts
+
+    return status

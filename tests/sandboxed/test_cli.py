@@ -19,9 +19,10 @@ import zai_images
 from zai_images import AccountError, BudgetError, ConfigurationError, ServerError
 from zai_images.cli import main
 from zai_images.cli._exit import NoKeyError, UsageError, exit_code
-from zai_images.cli._names import Keys, slug
 from zai_images.cli._progress import duration
-from zai_images.cli._talk import shown
+from zai_images.cli._talk import dollars, shown
+from zai_images.jobs import DiskError, JobError
+from zai_images.jobs._names import slug
 from zai_images.sandbox import Sandbox
 from zai_images.sandbox._service import Service
 
@@ -205,7 +206,10 @@ async def test_help_and_version_are_data(cli):
     assert (await cli("--version")).out.strip() == zai_images.__version__
     helped = await cli("--help")
     assert (helped.code, helped.err) == (0, "")
-    for command in ("generate", "batch", "sandbox", "doctor", "130/143"):
+    for command in (
+        *("generate", "batch", "plan", "status", "retry", "export", "verify"),
+        *("sandbox", "doctor", "130/143"),
+    ):
         assert command in helped.out
     assert (await cli()).out == helped.out
 
@@ -238,11 +242,11 @@ def test_ctrl_c_says_whether_the_picture_may_be_billed(monkeypatch, tmp_path, ca
 
 
 async def test_ctrl_c_before_anything_is_sent_is_quiet(cli, service, monkeypatch):
-    def check(*_):
+    def read(*_):
         raise KeyboardInterrupt
 
     Path("p.txt").write_text("a fox")
-    monkeypatch.setattr("zai_images.cli._batch.check", check)
+    monkeypatch.setattr("zai_images.cli._batch.open_source", read)
 
     ran = await cli("batch", "p.txt", "--out", "out")
 
@@ -500,6 +504,8 @@ async def test_doctor_says_when_no_refusal_was_seen(cli, service, monkeypatch):
         (ConfigurationError("x"), 2),
         (NoKeyError(), 3),
         (AccountError("x"), 3),
+        (JobError("x"), 2),
+        (DiskError("x"), 4),
         (PermissionError("x"), 4),
         (BudgetError("x"), 5),
         (ServerError("x"), 1),
@@ -529,22 +535,21 @@ def test_a_slug_is_readable_and_safe(prompt, name):
     assert slug(prompt) == name
 
 
-def test_keys_that_meet_by_chance_are_told_apart(monkeypatch):
-    monkeypatch.setattr(
-        "zai_images.cli._names._key", lambda content, repeat: repeat // 2
-    )
-    keys = Keys()
-    requests = [zai_images.ImageRequest(text) for text in ("a", "b", "a", "c")]
-
-    assert [keys.key(one) for one in requests] == [f"{n:08x}" for n in range(4)]
-
-
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.04, "0.0 s"), (42.4, "42 s"), (185, "3 min 05 s"), (7900, "2 h 11 min")],
 )
 def test_durations_are_written_as_people_do(seconds, words):
     assert duration(seconds) == words
+
+
+def test_sums_have_a_third_digit_where_it_counts():
+    assert [dollars(one) for one in (0.24, 0.015, 12, 0)] == [
+        "$0.24",
+        "$0.015",
+        "$12.00",
+        "$0.00",
+    ]
 
 
 def test_a_strangers_text_is_made_fit_for_a_terminal():

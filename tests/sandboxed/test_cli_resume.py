@@ -3,8 +3,11 @@
 import asyncio
 import json
 import os
+import re
 import signal
+import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,7 @@ from support.keys import KEY
 
 from zai_images._picture import FetchError
 from zai_images.cli import main
-from zai_images.cli._folder import Folder
-from zai_images.cli._notes import Notes
+from zai_images.jobs._folder import JobFolder
 
 
 @pytest.fixture(autouse=True)
@@ -24,11 +26,11 @@ def _own_folder_and_no_wait_for_fresh_links(monkeypatch, tmp_path):
 
 
 def pictures():
-    return sorted(path.name for path in Path("out").glob("[0-9]*"))
+    return sorted(path.name for path in Path("out").glob("pictures/*/[0-9]*"))
 
 
-def notes(name):
-    return [json.loads(line) for line in Path("out", name).read_text().splitlines()]
+def records(ran):
+    return {one["index"]: one for one in map(json.loads, ran.out.splitlines())}
 
 
 @pytest.fixture(autouse=True)
@@ -46,15 +48,24 @@ async def unfetched(batch, service):
     return await batch()
 
 
-async def test_a_paid_picture_that_was_not_fetched_keeps_its_link(unfetched, service):
-    (note,) = notes("links.jsonl")
+async def test_a_paid_picture_that_was_not_fetched_keeps_its_link(
+    unfetched, service, status, journal
+):
+    ((url,),) = journal(
+        "SELECT url FROM answers JOIN items USING (number) WHERE state='answered'"
+    )
 
     assert unfetched.code == 1
-    assert (note["index"], note["prompt"], note["id"]) == (2, "a bear", None)
-    assert note["url"].startswith("http://127.0.0.1")
-    assert note["url"] not in unfetched.err  # a signed link is as good as the picture
-    assert Path("out/links.jsonl").stat().st_mode & 0o777 == 0o600
-    assert "the next run fetches them for free" in unfetched.err
+    assert url.startswith("http://127.0.0.1")
+    assert url not in unfetched.err  # a signed link is as good as the picture
+    assert Path("out/job.sqlite").stat().st_mode & 0o777 == 0o600
+    assert await status() == {"answered": 1, "saved": 2}
+    assert (
+        '2 "a bear": The picture was made, but could not be fetched: ' in unfetched.err
+    )
+    assert "PARTIAL: 3 requests: 2 made, 1 paid and not fetched" in unfetched.err
+    assert "the next run of the batch fetches them for free" in unfetched.err
+    assert "to go on: zai-images batch p.txt --out out" in unfetched.err
     assert service.bill.total == 3
 
 
@@ -65,14 +76,33 @@ async def test_the_next_run_fetches_it_and_pays_nothing(unfetched, batch, servic
     assert service.bill.total == 3
     assert [name[:6] for name in pictures()] == ["000001", "000002", "000003"]
     assert "3 requests: 1 made, 2 already there" in ran.err
-    assert not Path("out/links.jsonl").exists()
+    assert {n: one["status"] for n, one in records(ran).items()} == {
+        1: "skipped",
+        2: "done",
+        3: "skipped",
+    }
+
+
+@pytest.fixture
+def relink(journal):
+    """Change the kept link, and make the answer one that came long ago."""
+
+    def relink(old, new, *, at=0):
+        journal(
+            "UPDATE answers SET at=?, url=NULL, "
+            "body=CAST(replace(CAST(body AS TEXT), ?, ?) AS BLOB) WHERE number=2",
+            at,
+            old,
+            new,
+        )
+
+    return relink
 
 
 async def test_a_link_that_leads_nowhere_is_not_paid_for_again(
-    unfetched, batch, service, monkeypatch
+    *, unfetched, relink, batch, service, monkeypatch, status
 ):
-    note = notes("links.jsonl")[0]
-    Path("out/links.jsonl").write_text(json.dumps(note | {"url": "http://[::1]:9/x"}))
+    relink("http://127.0.0.1", "http://[::1]:9/")
     monkeypatch.setattr("zai_images._retry._DOWNLOAD_TRIES", 1)
 
     ran = await batch()
@@ -80,16 +110,14 @@ async def test_a_link_that_leads_nowhere_is_not_paid_for_again(
     assert ran.code == 1
     assert service.bill.total == 3
     assert '2 "a bear": The picture was made, but could not be fetched: ' in ran.err
-    assert "2 already there, 1 failed" in ran.err
-    assert len(notes("links.jsonl")) == 1
+    assert "2 already there, 1 paid and not fetched" in ran.err
+    assert await status() == {"answered": 1, "saved": 2}
 
 
 @pytest.fixture
-def dead(unfetched):
+def dead(unfetched, relink):
     """Make the kept link one that leads nowhere any more, and is not new either."""
-    (note,) = notes("links.jsonl")
-    url = note["url"].replace("/sandbox/", "/gone/")
-    Path("out/links.jsonl").write_text(json.dumps(note | {"url": url, "at": 0}))
+    relink("/sandbox/", "/gone/")
 
 
 async def test_a_dead_link_is_kept_and_tried_once_in_each_run(dead, batch, service):
@@ -98,99 +126,103 @@ async def test_a_dead_link_is_kept_and_tried_once_in_each_run(dead, batch, servi
 
     assert (ran.code, service.bill.total) == (1, 3)
     assert len(service.picture_requests) == fetches + 1
-    assert ran.err.count("HTTP 404") == 1
-    assert "are dead (HTTP 404): --on-unknown resend makes those" in ran.err
+    assert "1 paid, and their links are dead: zai-images retry out --only" in ran.err
     assert "fetches them for free" not in ran.err
-    assert len(notes("links.jsonl")) == 1
-    record = json.loads(ran.out.splitlines()[1])
-    assert (record["index"], record["status"], record["billed"]) == (2, "failed", "yes")
+    record = records(ran)[2]
+    assert (record["status"], record["state"]) == ("failed", "answered")
+    assert record["billed"] == "yes"
+    assert record["error"] == "HTTP 404"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["batch", "p.txt", "--out", "out", "--on-unknown", "resend"],
+        ["retry", "out", "--only", "unknown"],
+    ],
+)
 async def test_a_picture_with_a_dead_link_is_made_again_when_that_is_wanted(
-    dead, batch, service
+    dead, batch, cli, service, command
 ):
-    ran = await batch("--on-unknown", "resend")
+    await batch()  # which finds out that it is dead
+    ran = await cli(*command)
 
     assert (ran.code, service.bill.total) == (0, 4)
     assert len(pictures()) == 3
-    assert not Path("out/links.jsonl").exists()
 
 
-async def test_a_new_link_is_given_its_time(unfetched, batch, service, monkeypatch):
-    (note,) = notes("links.jsonl")
-    url = note["url"].replace("/sandbox/", "/gone/")
-    Path("out/links.jsonl").write_text(json.dumps(note | {"url": url}))
+async def test_a_new_link_is_given_its_time(unfetched, relink, batch, service):
+    relink("/sandbox/", "/gone/", at=time.time())
 
     ran = await batch("--on-unknown", "resend")
 
     assert (ran.code, service.bill.total) == (1, 3)
-    assert "the next run fetches them for free" in ran.err
+    assert "fetches them for free" in ran.err
 
 
-async def test_a_link_past_its_own_end_is_dead_whatever_the_host_says(
-    unfetched, batch, service
-):
-    (note,) = notes("links.jsonl")
-    url = "http://127.0.0.1:9/x?Expires=1000000000"
-    Path("out/links.jsonl").write_text(json.dumps(note | {"url": url}))
+async def test_links_about_to_die_are_told(unfetched, journal, cli):
+    soon = time.time() + 3 * 3600 + 60
+    journal("UPDATE answers SET expires=?", soon)
+    ran = await cli("status", "out")
+    assert "WARNING: the first of those links dies at 20" in ran.err
+    assert "UTC (in 3 h 0" in ran.err
 
-    ran = await batch()
+    journal("UPDATE answers SET expires=?", soon + 3 * 86400)
+    assert "WARNING" not in (await cli("status", "out")).err
 
-    assert "are dead (the connection failed" in ran.err
 
-
-async def test_nothing_of_a_private_sandbox_is_kept(cli, monkeypatch):
+async def test_nothing_of_a_private_sandbox_is_kept(cli, monkeypatch, status):
     async def miss(self, url):
         raise FetchError("HTTP 404", lasting=True)
 
     Path("p.txt").write_text("a fox\na bear\n")
-    monkeypatch.setattr("zai_images._download.Downloader.fetch", miss)
-    ran = await cli("batch", "p.txt", "--out", "out", "--sandbox")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("zai_images._download.Downloader.fetch", miss)
+        ran = await cli("batch", "p.txt", "--out", "out", "--sandbox")
 
     assert ran.code == 1
-    assert "the next run makes them again" in ran.err
-    assert "paid:" in ran.err
-    assert not Path("out/links.jsonl").exists()
+    assert "makes them again" in ran.err
+    assert "paid and not fetched:" not in ran.err
+    assert (await cli("batch", "p.txt", "--out", "out", "--sandbox")).code == 0
+    assert await status() == {"saved": 2}
 
 
-async def test_an_answer_that_got_lost_is_not_asked_for_again(batch, service):
+async def test_an_answer_that_got_lost_is_not_asked_for_again(batch, service, status):
     service.next(prompt="a bear", action="truncate")
     first = await batch()
     second = await batch("--json")
 
     assert (first.code, second.code) == (1, 1)
     assert service.bill.total == 3
-    assert [note["prompt"] for note in notes("unknown.jsonl")] == ["a bear"]
-    assert "1 may have been billed without a picture" in first.err
-    assert "only with --on-unknown resend" in first.err
-    records = [json.loads(line) for line in second.out.splitlines()]
-    assert {one["index"]: (one["status"], one["billed"]) for one in records} == {
+    assert await status() == {"saved": 2, "unknown": 1}
+    for ran in (first, second):
+        assert "1 unknown: sent, and no answer came, so each may have been" in ran.err
+        assert "zai-images retry out --only unknown sends them once more" in ran.err
+    found = records(second)
+    assert {n: (one["status"], one["billed"]) for n, one in found.items()} == {
         1: ("skipped", "no"),
         2: ("unknown", "maybe"),
         3: ("skipped", "no"),
     }
 
 
-async def test_it_is_asked_for_again_when_that_is_wanted(batch, service):
-    service.next(prompt="a bear", action="truncate")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["batch", "p.txt", "--out", "out", "--on-unknown", "resend"],
+        ["retry", "out", "--only", "unknown"],
+    ],
+)
+async def test_it_is_asked_for_again_when_that_is_wanted_and_once_only(
+    batch, cli, service, command, status
+):
+    service.next(prompt="a bear", action="truncate", times=2)
     await batch()
 
-    ran = await batch("--on-unknown", "resend")
-
-    assert ran.code == 0
+    assert (await cli(*command)).code == 1
+    assert (service.bill.total, await status()) == (4, {"saved": 2, "unknown": 1})
+    assert (await cli(*command)).code == 1
     assert service.bill.total == 4
-    assert not Path("out/unknown.jsonl").exists()
-
-
-async def test_a_line_of_somebody_elses_stays_in_the_notes(unfetched, batch, service):
-    with Path("out/links.jsonl").open("a") as file:
-        file.write('# mine\n{"name": "../../x", "url": "u"}\n{"torn')
-
-    assert (await batch()).code == 0
-    assert Path("out/links.jsonl").read_text() == (
-        '# mine\n{"name": "../../x", "url": "u"}\n{"torn\n'
-    )
 
 
 @pytest.fixture
@@ -200,22 +232,22 @@ def full_disk(monkeypatch):
         def write(target, data):
             raise OSError(28, "No space left on device", str(target))
 
-        patch.setattr("zai_images._picture.write_atomically", write)
+        patch.setattr("zai_images.jobs._folder.write_atomically", write)
         yield patch
 
 
 async def test_a_full_disk_stops_the_sending_and_loses_nothing(
-    full_disk, batch, service
+    full_disk, batch, service, status
 ):
     prompts = [f"picture {n}" for n in range(40)]
     ran = await batch(prompts=prompts)
 
     assert ran.code == 4
     assert "stopped: " in ran.err
-    assert "No space left on device" in ran.err
+    assert ran.err.count("No space left on device") == 1
     paid = service.bill.total
     assert 0 < paid < 40
-    assert len(notes("links.jsonl")) == paid
+    assert await status() == {"answered": paid, "pending": 40 - paid}
 
     full_disk.undo()
     assert (await batch(prompts=prompts)).code == 0
@@ -226,17 +258,18 @@ async def test_a_full_disk_stops_the_sending_and_loses_nothing(
 async def test_a_link_that_cannot_be_written_is_said_in_full(
     full_disk, batch, service, monkeypatch
 ):
-    def add(self, *_, **__):
-        raise OSError(28, "No space left on device", str(self.path))
+    def keep_answer(number, raw):
+        def step(connection):
+            raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(Notes, "add", add)
-    service.next(prompt="a bear", action="truncate")
+        return step
+
+    monkeypatch.setattr("zai_images.jobs._journal.keep_answer", keep_answer)
     ran = await batch("--limit", "1", prompts=["a fox"])
-    assert ran.code == 4
-    assert "links.jsonl cannot be written; the link of picture 1: http://" in ran.err
 
-    ran = await batch(prompts=["a bear"])
-    assert (ran.code, len(service.bill)) == (4, 2)
+    assert ran.code == 4
+    assert "picture 1 is paid, and the disk did not take its link" in ran.err
+    assert re.search(r"in full: http://127\.0\.0\.1:\d+/sandbox/", ran.err)
 
 
 @pytest.fixture
@@ -300,7 +333,7 @@ async def test_a_signal_lets_what_is_in_flight_come_home(
 
 
 async def test_a_second_signal_ends_it_at_once_and_notes_what_may_be_paid(
-    process, batch, service
+    process, batch, service, status
 ):
     service.next(action="picture", delay=100_000.0, times=None)
     Path("p.txt").write_text("a fox\na bear\n")
@@ -315,7 +348,7 @@ async def test_a_second_signal_ends_it_at_once_and_notes_what_may_be_paid(
     assert running.returncode == 130
     assert b"2 unknown" in err
     assert b"Traceback" not in err
-    assert {note["prompt"] for note in notes("unknown.jsonl")} == {"a fox", "a bear"}
+    assert await status() == {"unknown": 2}
     assert (await batch(prompts=["a fox", "a bear"])).code == 1
     assert service.bill.total == 2
 
@@ -325,18 +358,18 @@ def interrupted(monkeypatch, tmp_path, capsys):
     """Run a batch in the sandbox that is hit by signals at its first picture."""
     monkeypatch.chdir(tmp_path)
     Path("p.txt").write_text("\n".join(f"picture {n}" for n in range(30)))
-    save = Folder.save
+    store = JobFolder.store
 
     def interrupted(signals):
         left = list(signals)
 
-        async def save_and_be_hit(*arguments):
+        def store_and_be_hit(*arguments):
             while left:
                 os.kill(os.getpid(), left.pop(0))
-                await asyncio.sleep(0.01)
-            return await save(*arguments)
+                time.sleep(0.02)  # in a thread; the loop hears of one before the next
+            return store(*arguments)
 
-        monkeypatch.setattr(Folder, "save", save_and_be_hit)
+        monkeypatch.setattr(JobFolder, "store", store_and_be_hit)
         code = main(["batch", "p.txt", "--out", "out", "--sandbox", "--json"])
         out, err = capsys.readouterr()
         return code, [json.loads(line) for line in out.splitlines()], err
@@ -367,20 +400,18 @@ def test_under_nohup_a_closed_terminal_changes_nothing(interrupted):
     assert (code, len(records)) == (0, 30)
 
 
-def test_what_is_in_flight_is_noted_after_two(interrupted, monkeypatch):
-    monkeypatch.setattr(Folder, "forget", lambda _: None)  # as if it were real
-    code, records, err = interrupted([signal.SIGINT, signal.SIGINT])
+def test_what_is_in_flight_is_noted_after_two(interrupted, journal):
+    code, _, err = interrupted([signal.SIGINT, signal.SIGINT])
+    found = dict(journal("SELECT state, count(*) FROM items GROUP BY state"))
 
     assert code == 130
-    assert pictures() == []
-    unknown = [one["index"] for one in records if one["status"] == "unknown"]
-    links = [one["index"] for one in records if one["status"] == "failed"]
-    assert unknown == [one["index"] for one in notes("unknown.jsonl")]
-    assert sorted(links) == sorted(one["index"] for one in notes("links.jsonl"))
-    assert links
-    assert sorted(links + unknown) == list(range(1, len(records) + 1))
-    assert {one["billed"] for one in records} <= {"yes", "maybe"}
-    assert f"{len(unknown)} unknown" in err
+    assert sum(found.values()) == 30
+    assert set(found) <= {"pending", "unknown", "answered", "saved", "sent"}
+    in_flight = sum(found.values()) - found["pending"]
+    assert 0 < in_flight < 30
+    assert "PARTIAL: 30 requests: " in err
+    assert f"{found['pending']} not begun" in err
+    assert "to go on: zai-images batch p.txt --out out --sandbox --json" in err
 
 
 async def test_nobody_reading_the_paths_is_no_reason_to_fail(process, service):

@@ -11,10 +11,15 @@ from zai_images._version import __version__
 from zai_images.cli._batch import batch
 from zai_images.cli._doctor import doctor
 from zai_images.cli._exit import ARGUMENTS, BAD_INPUT, EXPECTED, exit_code, sentence
+from zai_images.cli._export import export
 from zai_images.cli._generate import generate
+from zai_images.cli._plan import plan
+from zai_images.cli._retry import retry
 from zai_images.cli._sandbox import sandbox
+from zai_images.cli._status import status
 from zai_images.cli._talk import Talk, silence
 from zai_images.cli._usage import explain
+from zai_images.cli._verify import verify
 
 _HELP = """\
 Make pictures with Z.AI's CogView-4: one, or a whole file of prompts.
@@ -22,8 +27,8 @@ Make pictures with Z.AI's CogView-4: one, or a whole file of prompts.
 Set ZAI_API_KEY, or add --sandbox to try everything without a key and without paying.
 """
 _EPILOGUE = """\
-Exit codes: 0 all done; 1 some pictures failed or are unknown; 2 usage or bad input; \
-3 the account needs a person; 4 the disk; 5 a limit you set was reached; \
+Exit codes: 0 all done; 1 some pictures are missing, failed or unknown; 2 usage or bad \
+input; 3 the account needs a person; 4 the disk; 5 a limit you set was reached; \
 129/130/143 interrupted (run it again to go on).
 """
 
@@ -39,6 +44,11 @@ app = App(
 )
 app.command(generate)
 app.command(batch)
+app.command(plan)
+app.command(status)
+app.command(retry)
+app.command(export)
+app.command(verify)
 app.command(doctor)
 app.command(sandbox)
 

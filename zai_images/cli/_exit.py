@@ -4,11 +4,11 @@ How a command ends: one table from errors to exit codes, and the signals.
 | code | meaning |
 | --- | --- |
 | 0 | all done |
-| 1 | some pictures failed, or it is unknown whether they were billed |
-| 2 | usage or bad input; nothing was paid |
+| 1 | some requests have no picture: failed, refused, unknown, not fetched, not begun |
+| 2 | usage, bad input, or a folder that is no such job; nothing was paid |
 | 3 | the account needs a person: key, balance, plan, quota |
 | 4 | the disk |
-| 5 | a limit you set was reached |
+| 5 | a limit you set was reached: pictures, cost, failures |
 | 129, 130, 143 | interrupted (SIGHUP, Ctrl-C, SIGTERM); run it again to go on |
 """
 
@@ -30,6 +30,7 @@ from zai_images._errors import (
     QuotaError,
     ZaiImagesError,
 )
+from zai_images.jobs import DiskError, JobError
 
 # What the program was called with, for the line that goes on where it was stopped.
 ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("ARGUMENTS", default=())
@@ -57,11 +58,13 @@ EXIT_CODES: Mapping[type[Exception], int] = MappingProxyType(
         UsageError: BAD_INPUT,
         InvalidRequestError: BAD_INPUT,
         ConfigurationError: BAD_INPUT,
+        JobError: BAD_INPUT,
         NoKeyError: ACCOUNT,
         AuthenticationError: ACCOUNT,
         AccountError: ACCOUNT,
         QuotaError: ACCOUNT,
         OSError: DISK,
+        DiskError: DISK,
         BudgetError: LIMIT,
     }
 )

@@ -1,6 +1,7 @@
 """`zai-images generate`: one prompt, one picture file."""
 
 import asyncio
+import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,13 +17,12 @@ from zai_images._picture import EXTENSIONS, Picture
 from zai_images._response import ImageResponse
 from zai_images._session import ImageSession
 from zai_images.cli._exit import Interruptions, UsageError, carry_out
-from zai_images.cli._folder import check_writable
 from zai_images.cli._memory import remember
-from zai_images.cli._names import slug
 from zai_images.cli._options import JSON, SANDBOX, PictureOptions
 from zai_images.cli._progress import duration
 from zai_images.cli._service import open_service, raise_open_files
 from zai_images.cli._talk import Talk
+from zai_images.jobs._names import slug
 
 _DEFAULTS = PictureOptions()
 
@@ -82,6 +82,21 @@ def _check_target(output: Path | None) -> None:
     if not output.parent.is_dir():
         raise UsageError(f"--output {output}: there is no folder {output.parent}")
     check_writable(output.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """
+    Find out before anything is paid whether a file can be written.
+
+    Raises:
+        OSError: It cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".zai-images."):
+            pass
+    except OSError as error:
+        why = f"{error.strerror}; nothing can be written there, so nothing was sent"
+        raise OSError(error.errno, why, str(folder.absolute())) from None
 
 
 async def _make(talk: Talk, request: ImageRequest, *, sandbox: bool) -> Picture:

@@ -1,10 +1,15 @@
 """The options that several commands share."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import attrs
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
+
+from zai_images.cli._source import STDIN
+
+AT_LEAST_ONE = validators.Number(gte=1)
 
 JSON = Annotated[
     bool, Parameter(name="--json", help="Write the data on stdout as JSON.")
@@ -13,6 +18,31 @@ SANDBOX = Annotated[
     bool,
     Parameter(
         help="Use a private sandbox on this machine: no key is needed, nothing is paid."
+    ),
+]
+FOLDER = Annotated[Path, Parameter(help="The folder of the job.")]
+REPEAT = Annotated[
+    int,
+    Parameter(
+        help="Make so many pictures of each prompt; 1 if left out.",
+        validator=AT_LEAST_ONE,
+    ),
+]
+
+
+def _file_or_stdin(_: object, prompts: str) -> None:
+    """Let `-` through and no option that nobody knows."""
+    if prompts.startswith("-") and prompts != STDIN:
+        raise ValueError(f"there is no option {prompts}")
+
+
+PROMPTS = Annotated[
+    str,
+    Parameter(
+        allow_leading_hyphen=True,
+        validator=_file_or_stdin,
+        help="A .txt with a prompt a line, a .jsonl with request fields or lines of "
+        "the OpenAI Batch API, a .csv or .tsv with a column 'prompt', or - for stdin.",
     ),
 ]
 
@@ -38,3 +68,36 @@ class PictureOptions:
     def given(self) -> Mapping[str, str]:
         """The options that were written, as fields of a request."""
         return {k: v for k, v in attrs.asdict(self).items() if v is not None}
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class CapOptions:
+    """Hold the bounds of one run."""
+
+    limit: Annotated[
+        int | None,
+        Parameter(
+            help="At most so many pictures in flight; below that the account's own "
+            "limit is found by itself.",
+            validator=AT_LEAST_ONE,
+        ),
+    ] = None
+    max_pictures: Annotated[
+        int | None,
+        Parameter(help="Pay for no more pictures than this.", validator=AT_LEAST_ONE),
+    ] = None
+    max_cost: Annotated[
+        float | None,
+        Parameter(
+            help="Spend no more US dollars than this.",
+            validator=validators.Number(gt=0),
+        ),
+    ] = None
+    max_failures: Annotated[
+        int | None,
+        Parameter(
+            help="Send nothing more once so many requests have failed.",
+            validator=AT_LEAST_ONE,
+        ),
+    ] = None

@@ -1,4 +1,4 @@
-"""How far a batch is: a bar where a person looks on, else a line now and then."""
+"""How far a job is: a bar where a person looks on, else a line now and then."""
 
 import asyncio
 import math
@@ -19,33 +19,31 @@ MANY = 10  # refusals; fewer are how the places are found
 @attrs.define
 class Counts:
     """
-    Count what becomes of a batch's requests.
+    Count what becomes of the requests that a run is about.
 
     Attributes:
-        total: Requests in the input.
+        total: Requests.
+        there: Pictures that were there before.
         made: Pictures made or fetched by this run.
-        there: Pictures that were in the folder already.
-        failed: Requests that ended in an error.
+        failed: Requests that ended in an error which cost nothing, the refused too.
         unknown: Requests that may be billed and have no picture.
-        unfetched: Of the failed, those whose picture is paid and not fetched.
-        dead: Why, of each of the failed whose picture can no longer be fetched.
+        errors: Requests that this run has got no picture for.
         first: The file of the first request that has one.
     """
 
-    total: int
-    made: int = 0
+    total: int = 0
     there: int = 0
+    made: int = 0
     failed: int = 0
     unknown: int = 0
-    unfetched: int = 0
-    dead: list[str] = attrs.field(factory=list)
+    errors: int = 0
     first: Path | None = None
-    _first_index: float = math.inf
+    _first_number: float = math.inf
 
-    def found(self, index: int, path: Path) -> None:
+    def found(self, number: int, path: Path) -> None:
         """Note where a picture is."""
-        if index < self._first_index:
-            self._first_index, self.first = index, path
+        if number < self._first_number:
+            self._first_number, self.first = number, path
 
     @property
     def settled(self) -> int:
@@ -54,7 +52,7 @@ class Counts:
 
     @property
     def left(self) -> int:
-        """Requests that were not begun, or begun in vain and for free."""
+        """Requests that are not begun, or not ended."""
         return max(0, self.total - self.settled)
 
 
@@ -97,7 +95,7 @@ class Flights:
 
 
 class Reporter:
-    """Report on a batch while the block runs; `moved` after each change."""
+    """Report on a run while the block runs; `moved` after each change."""
 
     def __init__(self, talk: Talk, counts: Counts) -> None:
         self._talk = talk
@@ -164,7 +162,9 @@ class Reporter:
     def words(self) -> str:
         """Say how far it is, how fast, and how long it will take."""
         counts = self._counts
-        parts = [f"{counts.settled} of {counts.total}"]
+        # What an interrupted retry has left is sent too, and was not counted.
+        total = max(counts.total, counts.settled)
+        parts = [f"{counts.settled} of {total}"]
         if counts.failed:
             parts.append(f"{counts.failed} failed")
         if counts.unknown:

@@ -1,4 +1,4 @@
-"""Where a batch's prompts come from: a file, a pipe, stdin; checked as a whole."""
+"""Where a job's prompts come from: a file, a pipe, stdin; and what is wrong there."""
 
 import shutil
 import stat
@@ -11,7 +11,7 @@ from pathlib import Path
 from zai_images._errors import InvalidRequestError
 from zai_images.cli._exit import UsageError, sentence
 from zai_images.cli._talk import Talk, shown, some
-from zai_images.jobs import InputCheck, PromptFile, check_requests
+from zai_images.jobs import InputCheck, PromptFile
 
 STDIN = "-"
 
@@ -28,7 +28,7 @@ def open_source(
     """
     path = Path(prompts)
     with tempfile.TemporaryDirectory(prefix="zai-images-") as folder:
-        try:
+        with input_faults(name_of(prompts)):
             if prompts == STDIN or not stat.S_ISREG(path.stat().st_mode):
                 copy = Path(folder) / "prompts"
                 _copy(prompts, copy, talk)
@@ -36,10 +36,6 @@ def open_source(
                 file = PromptFile.find(copy, suffix=suffix, defaults=defaults)
             else:
                 file = PromptFile.find(path, defaults=defaults)
-        except OSError as error:
-            raise UsageError(sentence(error)) from None
-        except InvalidRequestError as error:
-            raise UsageError(f"{name_of(prompts)}: {error}") from None
         yield file
 
 
@@ -59,29 +55,39 @@ def _copy(prompts: str, copy: Path, talk: Talk) -> None:
         shutil.copyfileobj(sys.stdin.buffer, target)
 
 
-def check(file: PromptFile, name: str) -> InputCheck:
+@contextmanager
+def input_faults(name: str) -> Iterator[None]:
     """
-    Check every line before anything is paid.
+    Put what is wrong with a file as a whole into words that name it.
 
     Raises:
-        UsageError: The file cannot be read, or holds nothing.
+        UsageError: It cannot be read.
     """
     try:
-        found = check_requests(file)
+        yield
     except OSError as error:
         raise UsageError(sentence(error)) from None
     except InvalidRequestError as error:
         raise UsageError(f"{name}: {error}") from None
-    if not found.requests and not found.bad_lines:
-        raise UsageError(f"{name} holds no prompt; nothing was sent")
-    return found
 
 
 def say_check(talk: Talk, found: InputCheck, name: str, *, skip_invalid: bool) -> bool:
-    """Name what cannot be used, and tell whether to go on."""
+    """
+    Name what cannot be used, and tell whether to go on.
+
+    Raises:
+        UsageError: The file holds nothing.
+    """
+    if not found.requests and not found.bad_lines:
+        raise UsageError(f"{name} holds no prompt; nothing was sent")
     if found.ignored:
         names = ", ".join(shown(column, 40) for column in found.ignored)
         talk.say(f"note: columns that are not used: {names}")
+    if found.duplicates and not found.unchanged:
+        talk.say(
+            f"note: {some(found.duplicates, 'request')} like an earlier line: each is "
+            "a picture of its own"
+        )
     for one in found.bad:
         talk.say(f"{name}:{one.line}: {shown(one.message)}")
     if found.bad_lines > len(found.bad):

@@ -1,4 +1,4 @@
-"""The closing words of a batch: what became of it, and what to do next."""
+"""The closing words of a run: what became of the job, and what to do next."""
 
 import shlex
 from collections.abc import Sequence
@@ -7,78 +7,104 @@ from statistics import median
 
 import attrs
 
-from zai_images._errors import BudgetError
+from zai_images._errors import BudgetError, QuotaError
 from zai_images._stats import LatencyStats, SessionStats
 from zai_images.cli._exit import ARGUMENTS, sentence
-from zai_images.cli._folder import LINKS, UNKNOWN
+from zai_images.cli._options import CapOptions
 from zai_images.cli._progress import Counts, duration
 from zai_images.cli._service import SPEED
-from zai_images.cli._talk import Talk, some
+from zai_images.cli._standing import advice, until
+from zai_images.cli._talk import Talk, dollars, some
+from zai_images.jobs import JobStatus, Unwritten
 
 
 @attrs.frozen(kw_only=True)
 class Ending:
     """
-    Hold what is known of a batch when it ends.
+    Hold what is known of a run when it ends.
 
     Attributes:
-        folder: Where the pictures are.
+        folder: The job's.
+        status: Where the job's requests are.
         stats: What the session has counted.
         elapsed: Seconds in all.
         waits: Seconds that pictures waited for a place, the latest ones.
         sandbox: Nothing was paid.
         stopped_by: What ended it early.
         interrupted: A signal ended it early.
-        max_pictures: The cap that was set.
-        max_cost: The same in US dollars.
+        unwritten: Links of paid pictures that the disk did not take.
+        caps: The bounds that were set.
     """
 
     folder: Path
+    status: JobStatus
     stats: SessionStats
     elapsed: float
     waits: Sequence[float]
     sandbox: bool
     stopped_by: Exception | None
     interrupted: bool
-    max_pictures: int | None
-    max_cost: float | None
+    unwritten: Sequence[Unwritten]
+    caps: CapOptions
 
 
 def say_summary(talk: Talk, counts: Counts, ending: Ending) -> None:
-    """Say on stderr how a batch ended."""
+    """Say on stderr how a run ended."""
     capped = isinstance(ending.stopped_by, BudgetError)
     if ending.stopped_by is not None and not capped:
-        talk.say(f"stopped: {sentence(ending.stopped_by)}", "red")
-    parts = [
-        f"{number} {word}"
-        for number, word in (
-            (counts.made, "made"),
-            (counts.there, "already there"),
-            (counts.failed, "failed"),
-            (counts.unknown, "unknown"),
-            (counts.left, "not begun"),
+        talk.say(f"stopped: {_why(ending.stopped_by)}", "red")
+    for lost in () if ending.sandbox else ending.unwritten:
+        talk.say(
+            f"picture {lost.number} is paid, and the disk did not take its link. Keep "
+            f"it yourself, in full: {lost.url}",
+            "red",
         )
-        if number or word == "made"
-    ]
-    talk.say(f"{some(counts.total, 'request')}: {', '.join(parts)}", "bold")
+    talk.say(_counted(counts, ending.status), "bold")
     talk.say(f"{_cost(ending)}, {duration(ending.elapsed)}")
     for line in _latencies(ending):
         talk.say(line)
     if counts.first is not None:
         talk.say(f"Open {counts.first}, or the folder {ending.folder}")
-    for line in _kept(counts, ending):
+    for line in advice(ending.status, ending.folder, sandbox=ending.sandbox):
         talk.say(line)
+    status = ending.status
     if capped:
         talk.say(_cap(counts, ending), "bold")
-    elif ending.interrupted or counts.left or counts.failed:
+    elif ending.interrupted or status.pending or status.sent or status.answered:
         talk.say(f"to go on: {shlex.join(['zai-images', *ARGUMENTS.get()])}")
+
+
+def _why(error: Exception) -> str:
+    """Say why a run was stopped, and until when, where the service told."""
+    words = sentence(error)
+    if isinstance(error, QuotaError) and error.resets_at is not None:
+        words += f" It is renewed {until(error.resets_at)}."
+    return words
+
+
+def _counted(counts: Counts, status: JobStatus) -> str:
+    parts = [
+        f"{number} {word}"
+        for number, word in (
+            (counts.made, "made"),
+            (max(0, status.saved - counts.made), "already there"),
+            (status.answered, "paid and not fetched"),
+            (status.failed, "failed"),
+            (status.refused, "refused"),
+            (status.unknown + status.sent, "unknown"),
+            (status.pending, "not begun"),
+        )
+        if number or word == "made"
+    ]
+    partial = "PARTIAL: " if status.saved < status.total else ""
+    return f"{partial}{some(status.total, 'request')}: {', '.join(parts)}"
 
 
 def _cost(ending: Ending) -> str:
     cost = ending.stats.cost
     if cost is None:
         return "cost unknown (the price at this host is not known)"
-    return f"${cost:.2f}" + (" if it were real" if ending.sandbox else "")
+    return dollars(cost) + (" if it were real" if ending.sandbox else "")
 
 
 def _latencies(ending: Ending) -> list[str]:
@@ -105,39 +131,19 @@ def _window(found: LatencyStats, *, sandbox: bool) -> str:
     return f" (documented {low:g}-{high:g} s)"
 
 
-def _kept(counts: Counts, ending: Ending) -> list[str]:
-    """Say what is paid, or may be, and is no picture."""
-    if ending.sandbox:
-        lost = counts.unfetched + counts.unknown
-        said = "nothing is lost, as nothing was paid: the next run makes"
-        return [f"of {some(lost, 'picture')} {said} them again"] if lost else []
-    lines = []
-    links = ending.folder / LINKS
-    if counts.unfetched:
-        lines.append(
-            f"{counts.unfetched} of the failed are paid, and their links are kept in "
-            f"{links}: the next run fetches them for free"
-        )
-    if counts.dead:
-        lines.append(
-            f"{len(counts.dead)} of the failed are paid, but their links, kept in "
-            f"{links}, are dead ({', '.join(sorted(set(counts.dead)))}): "
-            "--on-unknown resend makes those pictures again, paying again"
-        )
-    if counts.unknown:
-        lines.append(
-            f"{counts.unknown} may have been billed without a picture: they are listed "
-            f"in {ending.folder / UNKNOWN} and sent again only with --on-unknown resend"
-        )
-    return lines
-
-
 def _cap(counts: Counts, ending: Ending) -> str:
     """Say which cap is reached, and what the same command would do now."""
-    stats, most = ending.stats, ending.max_pictures
+    stats, caps = ending.stats, ending.caps
     made, again = f"{counts.made} made", "Run the same command again to go on with"
+    most = caps.max_pictures
     if most is not None and stats.billed + stats.maybe_billed >= most:
-        more = min(most, counts.left)
+        more = min(most, ending.status.pending)
         return f"--max-pictures {most} is reached: {made}. {again} {more} more."
-    cost = ending.max_cost or 0.0
+    if caps.max_failures is not None and counts.errors >= caps.max_failures:
+        return (
+            f"--max-failures {caps.max_failures} is reached: {made}. Look at what "
+            f"failed, then run the same command again to go on with "
+            f"{ending.status.pending} more."
+        )
+    cost = caps.max_cost or 0.0
     return f"--max-cost {cost:g} is reached: {made}. {again} up to ${cost:g} more."

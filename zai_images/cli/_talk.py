@@ -25,6 +25,12 @@ def some(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
+def dollars(amount: float) -> str:
+    """Write a sum, with a third digit where it counts: `$0.24`, `$0.015`."""
+    text = f"{amount:.3f}"
+    return f"${text.removesuffix('0')}"
+
+
 class _Ear:
     """
     Take what is said to a stream, and keep quiet once nobody is there to hear it.

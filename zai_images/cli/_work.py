@@ -1,248 +1,219 @@
-"""A batch at work: what goes out, what comes back, and where each of it is kept."""
+"""One run of a job, of `batch` and `retry` alike: what it says, and how it ends."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from zai_images._batch import BatchRun
-from zai_images._errors import BudgetError
-from zai_images._models import ImageRequest
-from zai_images._outcomes import Done, Failed, Outcome
+from zai_images import events
+from zai_images._errors import DownloadError, ZaiImagesError
 from zai_images._session import ImageSession
-from zai_images.cli._exit import sentence
-from zai_images.cli._folder import LINKS, Folder, Item
-from zai_images.cli._links import Fetched, Missed, fetch_links
-from zai_images.cli._names import Keys, slug
+from zai_images.cli._exit import DISK, SOME_FAILED, Interruptions, exit_code, sentence
+from zai_images.cli._memory import remember
+from zai_images.cli._options import CapOptions
+from zai_images.cli._printer import Printer
 from zai_images.cli._progress import Counts, Reporter
-from zai_images.cli._talk import Talk, shown, some
-from zai_images.jobs import BadLine, PromptFile, read_requests
+from zai_images.cli._service import Service
+from zai_images.cli._summary import Ending, say_summary
+from zai_images.cli._talk import Talk, shown
+from zai_images.jobs import ImageJob, ItemMoved, JobRecord, JobReport, JobStatus, State
 
 _WAITS = 1000  # pictures whose waiting is remembered
 _AT_ONCE = 100  # lines about pictures that are there already, written together
-_CUT_OFF_WRITING = "It was cut off before its picture was in the folder."
-_CUT_OFF = "It was cut off before its answer came; it may have been billed."
+# What a record calls the state of a request after a run.
+_WORDS = {State.SAVED: "done", State.UNKNOWN: "unknown", State.PENDING: "pending"}
+_BILLED = {State.SAVED: "yes", State.ANSWERED: "yes", State.UNKNOWN: "maybe"}
+
+Begin = Callable[[ImageSession], Awaitable[JobReport]]
 
 
 class Work:
     """
-    Give a batch its requests and take its outcomes.
+    Run a job with somebody looking on.
 
-    Attributes:
-        disk_error: What the disk did not let us do; nothing more is sent then.
-        waits: Seconds that pictures waited for a place, the latest ones.
+    Args:
+        talk: Where to say it.
+        folder: The job's.
+        caps: The bounds of the run.
+        interruptions: The first of them stops the run gently.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of a batch, all by keyword
-        self,
-        *,
-        file: PromptFile,
-        folder: Folder,
-        talk: Talk,
-        counts: Counts,
-        reporter: Reporter,
-        resend: bool,
+    def __init__(
+        self, talk: Talk, folder: Path, caps: CapOptions, interruptions: Interruptions
     ) -> None:
-        self.disk_error: OSError | None = None
-        self.stop: Callable[[], None] = lambda: None
-        self.waits: deque[float] = deque(maxlen=_WAITS)
-        self._file = file
-        self._folder = folder
+        self.counts = Counts()
         self._talk = talk
-        self._counts = counts
-        self._reporter = reporter
-        self._resend = resend
-        self._in_work: dict[int, Item] = {}
-        self._fetched: Fetched = {}
-        self._unwritten: list[tuple[str | None, object]] = []
+        self._folder = folder
+        self._caps = caps
+        self._interruptions = interruptions
+        self._reporter = Reporter(talk, self.counts)
+        self._printer = Printer(talk, self._stop)
+        self._job: ImageJob | None = None
+        self._waits: deque[float] = deque(maxlen=_WAITS)
+        self._told = bytearray()  # by number, which items a record was written of
 
-    async def fetch_links(self, session: ImageSession) -> None:
-        """
-        Fetch the pictures that an earlier run has paid for and could not get.
-
-        Raises:
-            OSError: One cannot be written.
-        """
-        if waiting := len(self._folder.links.entries):
-            self._talk.say(f"fetching {some(waiting, 'picture')} paid already")
-            self._fetched = await fetch_links(self._folder, session)
-
-    async def requests(self) -> AsyncGenerator[ImageRequest, None]:
-        """Read the requests, and hold back what must not be paid for again."""
-        keys = Keys()
-        index = sent = 0
-        for request in read_requests(self._file):
-            if isinstance(request, BadLine):
-                continue  # it was named when the file was checked
-            index += 1
-            name = f"{slug(request.prompt)}-{keys.key(request)}"
-            item = Item(index=index, name=name, request=request)
-            if self._is_settled(item):
-                if len(self._unwritten) >= _AT_ONCE:
-                    await self._write()
-                continue
-            self._in_work[sent] = item
-            sent += 1
-            yield request
-        await self._write()
-
-    def _is_settled(self, item: Item) -> bool:
-        path = self._folder.picture(item)
-        missed = self._fetched.get(item.name)
-        if missed is not None and missed.dead and self._resend:
-            return False
-        if missed is not None:
-            self._miss(item, missed)
-        elif path is not None and item.name in self._fetched:
-            self._counts.made += 1
-            self._note(item, "done", path=path, billed="yes")
-        elif path is not None:
-            self._counts.there += 1
-            self._note(item, "skipped", path=path)
-        elif item.name in self._folder.unknown.entries and not self._resend:
-            self._counts.unknown += 1
-            error_then = self._folder.unknown.entries[item.name].get("error")
-            self._note(item, "unknown", error=error_then, billed="maybe")
-        else:
-            return False
-        self._reporter.moved()
-        return True
-
-    def _miss(self, item: Item, missed: Missed) -> None:
-        """Say that a picture of an earlier run is still not here."""
-        why = f"The picture was made, but could not be fetched: {missed.why}"
-        if missed.dead:  # all of them are said together, at the end
-            self._counts.failed += 1
-            self._counts.dead.append(missed.why)
-        else:
-            self._count_unfetched()
-            self._talk.say(f"{_label(item)}: {why}")
-        self._note(item, "failed", error=why, billed="yes")
-
-    def _count_unfetched(self) -> None:
-        self._counts.failed += 1
-        self._counts.unfetched += 1
-
-    async def take(self, outcome: Outcome) -> None:
-        """Keep a picture, or what is known of why there is none."""
-        item = self._in_work.pop(outcome.index)
-        if isinstance(outcome, Done):
-            self.waits.append(outcome.queued)
-            await self._save(item, outcome)
-        elif not isinstance(outcome.error, BudgetError) or outcome.error.maybe_billed:
-            await self._fail(item, outcome)
-        await self._write()
+    def observe(self, event: events.Event) -> None:
+        """Take note of what becomes of an item, and say it."""
+        if not isinstance(event, ItemMoved):
+            return
+        counts, error = self.counts, event.error
+        if event.state is State.SAVED:
+            counts.made += 1
+            self._waits.append(event.queued)
+        elif event.state is State.UNKNOWN:
+            counts.unknown += 1
+        elif event.state in (State.FAILED, State.REFUSED):
+            counts.failed += 1
+        if error is not None:
+            counts.errors += 1
+            if not _is_said_at_the_end(error):
+                self._talk.say(_complaint(event, error))
+        self._print(event)
         self._reporter.moved()
 
-    async def _save(self, item: Item, outcome: Done) -> None:
-        if outcome.picture is None:  # the runner was told to download
-            raise RuntimeError("a picture was not downloaded")
-        try:
-            path = await self._folder.save(item.index, item.name, outcome.picture)
-        except OSError as error:
-            self._on_disk_error(error)
-            self._lose(item, outcome.response.url, error)
-        except asyncio.CancelledError:
-            self._lose(item, outcome.response.url, _CUT_OFF_WRITING)
-            raise
-        else:
-            self._counts.made += 1
-            seconds = round(outcome.latency, 3)
-            self._note(item, "done", path=path, billed="yes", seconds=seconds)
-
-    def _lose(self, item: Item, url: str, why: object) -> None:
-        """Keep the link of a picture that is paid and not in the folder."""
-        self._count_unfetched()
-        self._keep_link(item, url)
-        self._note(item, "failed", error=why, billed="yes")
-
-    async def _fail(self, item: Item, outcome: Failed) -> None:
-        error = outcome.error
-        status = "failed"
-        if outcome.response is not None:
-            self._count_unfetched()
-            self._keep_link(item, outcome.response.url)
-        elif error.maybe_billed:
-            status = "unknown"
-            self._counts.unknown += 1
-            self._keep_unknown(item, sentence(error))
-        else:
-            self._counts.failed += 1
-        if error.stops != "everything":  # that one is said once, at the end
-            self._talk.say(f"{_label(item)}: {sentence(error)}")
-        seconds = round(outcome.latency, 3)
-        self._note(item, status, error=error, billed=error.billed, seconds=seconds)
-
-    def take_abandoned(self, run: BatchRun) -> None:
-        """Keep what was sent and broken off."""
-        for left in run.abandoned:
-            item = self._in_work.pop(left.index, None)
-            if item is None:
-                continue
-            if left.response is not None:
-                self._lose(item, left.response.url, _CUT_OFF_WRITING)
-            else:
-                self._counts.unknown += 1
-                self._keep_unknown(item, _CUT_OFF)
-                self._note(item, "unknown", error=_CUT_OFF, billed="maybe")
-        self._talk.put_now(*self._unwritten)
-        self._unwritten.clear()
-
-    # Both write on the loop: they are rare, short, and must not be cut off.
-
-    def _keep_link(self, item: Item, url: str) -> None:
-        try:
-            self._folder.keep_link(item, url)
-        except OSError as error:
-            self._on_disk_error(error)
-            self._talk.say(
-                f"{LINKS} cannot be written; the link of picture {item.index}: {url}"
-            )
-
-    def _keep_unknown(self, item: Item, why: str) -> None:
-        try:
-            self._folder.keep_unknown(item, why)
-        except OSError as error:
-            self._on_disk_error(error)
-
-    def _on_disk_error(self, error: OSError) -> None:
-        if self.disk_error is None:
-            self.disk_error = error
-        self.stop()
-
-    def _note(  # noqa: PLR0913 - the fields of a record, by keyword
-        self,
-        item: Item,
-        status: str,
-        *,
-        path: Path | None = None,
-        error: object = None,
-        billed: str = "no",
-        seconds: float | None = None,
-    ) -> None:
-        """Put a line for stdout among those that wait to be written."""
+    def _print(self, event: ItemMoved) -> None:
+        path = None if event.path is None else self._folder / event.path
         if path is not None:
-            self._counts.found(item.index, path)
-        record = item.about | {
-            "status": status,
+            self.counts.found(event.number, path)
+        if event.number >= len(self._told):
+            self._told.extend(bytes(event.number - len(self._told) + 1))
+        self._told[event.number] = 1
+        record = {
+            "index": event.number,
+            "id": event.id,
+            "prompt": event.prompt,
+            "status": _WORDS.get(event.state, "failed"),
+            "state": str(event.state),
             "path": None if path is None else str(path),
-            "error": _words(error),
-            "billed": billed,
-            "seconds": seconds,
+            "error": None if event.error is None else sentence(event.error),
+            "billed": _billed(event),
+            "seconds": round(event.latency, 3),
         }
-        self._unwritten.append((record["path"], record))
+        self._printer.add(None if path is None else str(path), record)
 
-    async def _write(self) -> None:
-        lines, self._unwritten = self._unwritten, []
-        if lines:
-            await self._talk.put(*lines)
+    def _stop(self) -> None:
+        if self._job is not None:
+            self._job.stop()
+
+    def _stop_gently(self) -> None:
+        self._talk.say(
+            "stopping: nothing new is sent, what is in flight is finished and kept "
+            "(once more to end at once)"
+        )
+        self._stop()
+
+    async def run(self, job: ImageJob, service: Service, begin: Begin) -> int:
+        """
+        Run a job to its end, or to where it is stopped, and say how it ended.
+
+        Returns:
+            The exit code.
+        """
+        self._job = job
+        self._interruptions.gently = self._stop_gently
+        report: JobReport | None = None
+        session = ImageSession(
+            service.config,
+            observer=self._reporter.observe,
+            max_pictures=self._caps.max_pictures,
+            max_cost=self._caps.max_cost,
+        )
+        try:
+            async with session, self._printer:
+                with self._reporter:
+                    report = await begin(session)
+            self._interruptions.gently = None
+            if self._interruptions.signal is None and report.stopped_by is None:
+                await self._print_the_rest(job)
+        except asyncio.CancelledError:
+            await self._close(job, service, session, report)
+            raise
+        status = await self._close(job, service, session, report)
+        return self._exit_code(status, report)
+
+    async def _close(
+        self,
+        job: ImageJob,
+        service: Service,
+        session: ImageSession,
+        report: JobReport | None,
+    ) -> JobStatus:
+        """Keep what was learned, and say how it ended."""
+        stats, status = session.stats(), await job.status()
+        remember(service.config, stats)
+        stopped_by = report.stopped_by if report else None
+        ending = Ending(
+            folder=self._folder,
+            status=status,
+            stats=stats,
+            elapsed=self._reporter.elapsed,
+            waits=self._waits,
+            sandbox=service.sandbox,
+            stopped_by=stopped_by or self._printer.error,
+            interrupted=self._interruptions.signal is not None,
+            unwritten=report.unwritten if report else (),
+            caps=self._caps,
+        )
+        say_summary(self._talk, self.counts, ending)
+        return status
+
+    async def _print_the_rest(self, job: ImageJob) -> None:
+        """Write of the items that this run had nothing to do for."""
+        lines: list[tuple[str | None, object]] = []
+        async for one in job.records():
+            told = one.number < len(self._told) and self._told[one.number]
+            if told or one.state is State.PENDING:
+                continue
+            path = None if one.path is None else self._folder / one.path
+            if path is not None:
+                self.counts.found(one.number, path)
+            lines.append((None if path is None else str(path), _left(one, path)))
+            if len(lines) >= _AT_ONCE:
+                await self._talk.put(*lines)
+                lines.clear()
+        await self._talk.put(*lines)
+
+    def _exit_code(self, status: JobStatus, report: JobReport) -> int:
+        if self._interruptions.signal is not None:
+            return self._interruptions.exit_code
+        if report.stopped_by is not None:
+            return exit_code(report.stopped_by)
+        if self._printer.error is not None:
+            return DISK
+        return SOME_FAILED if status.saved < status.total else 0
 
 
-def _label(item: Item) -> str:
-    return f'{item.index} "{shown(item.request.prompt, 50)}"'
+def _is_said_at_the_end(error: Exception) -> bool:
+    """Tell what is true of the whole run, or of all dead links, and said once."""
+    everything = isinstance(error, ZaiImagesError) and error.stops == "everything"
+    return everything or isinstance(error, OSError) or getattr(error, "dead", False)
 
 
-def _words(error: object) -> str | None:
-    if isinstance(error, Exception):
-        return sentence(error)
-    return None if error is None else str(error)
+def _complaint(event: ItemMoved, error: Exception) -> str:
+    why = sentence(error)
+    if event.state is State.ANSWERED and not isinstance(error, DownloadError):
+        why = f"The picture was made, but could not be fetched: {why}"
+    return f'{event.number} "{shown(event.prompt, 50)}": {why}'
+
+
+def _billed(event: ItemMoved) -> str:
+    if event.state in _BILLED:
+        return _BILLED[event.state]
+    error = event.error
+    return error.billed if isinstance(error, ZaiImagesError) else "no"
+
+
+def _left(one: JobRecord, path: Path | None) -> dict[str, object]:
+    """Make the record of an item that was as it is before this run."""
+    saved = one.state is State.SAVED
+    return {
+        "index": one.number,
+        "id": one.id,
+        "prompt": one.body.get("prompt"),
+        "status": "skipped" if saved else _WORDS.get(one.state, "failed"),
+        "state": str(one.state),
+        "path": None if path is None else str(path),
+        "error": one.error,
+        "billed": "no" if saved else _BILLED.get(one.state, "no"),
+        "seconds": None,
+    }

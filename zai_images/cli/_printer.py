@@ -1,0 +1,60 @@
+"""Data for stdout while something else goes on."""
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from zai_images.cli._talk import Talk
+
+
+class Printer:
+    """
+    Write data on stdout in a task of its own: its reader may be slow, or stop.
+
+    Attributes:
+        error: Why nothing more can be written.
+    """
+
+    def __init__(self, talk: Talk, on_error: Callable[[], None]) -> None:
+        self.error: OSError | None = None
+        self._talk = talk
+        self._on_error = on_error
+        self._lines: list[tuple[str | None, object]] = []
+        self._more = asyncio.Event()
+        self._ended = False
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, line: str | None, record: object) -> None:
+        """Have a line written, or its record where JSON is wanted."""
+        self._lines.append((line, record))
+        self._more.set()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._write())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended = True
+        self._more.set()
+        if self._task is not None:
+            await self._task
+
+    async def _write(self) -> None:
+        while self._lines or not self._ended:
+            if not self._lines:
+                await self._more.wait()
+                self._more.clear()
+                continue
+            lines, self._lines = self._lines, []
+            try:
+                await self._talk.put(*lines)
+            except OSError as error:
+                self.error = error
+                self._on_error()
+                return
