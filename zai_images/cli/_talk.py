@@ -106,7 +106,10 @@ class Talk:
             self.console.print(Text(text), soft_wrap=True)
             return
         try:
-            sys.stdout.write(text + "\n")
+            try:
+                sys.stdout.write(text + "\n")
+            except UnicodeEncodeError:  # half a surrogate pair; in JSON this is right
+                sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")
             sys.stdout.flush()
         except OSError as error:
             if error.errno not in _NOBODY_THERE:

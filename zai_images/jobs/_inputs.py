@@ -140,6 +140,10 @@ def _check(request: ImageRequest, line: int, ids: dict[str, int]) -> None:
         raise InvalidRequestError("prompt: holds a NUL character", field="prompt")
     if request.id is None:
         return
+    if any("\ud800" <= char <= "\udfff" for char in str(request.id)):
+        raise InvalidRequestError(
+            "id: holds half of a surrogate pair, which no UTF-8 can hold", field="id"
+        )
     first = ids.setdefault(str(request.id), line)
     if first != line:
         raise InvalidRequestError(

@@ -140,8 +140,9 @@ def _of_openai(value: Mapping[str, Any], number: int) -> Mapping[str, Any] | Bad
     if "id" in body:
         return BadLine(line=number, message="body: has an 'id'; custom_id is the id")
     fields = {k: v for k, v in body.items() if v is not None or k == "prompt"}
-    if fields.get("n") == 1:  # one picture is all that a request asks for here
-        del fields["n"]
+    if fields.pop("n", 1) != 1:
+        fault = "n: a line asks for one picture; write it more often, or use --repeat"
+        return BadLine(line=number, message=fault)
     extra = {k: fields.pop(k) for k in tuple(fields) if k not in COLUMNS}
     return fields | {"id": value["custom_id"]} | ({"extra": extra} if extra else {})
 
