@@ -11,6 +11,7 @@ from zai_images._models import ImageRequest
 from zai_images.cli._exit import BAD_INPUT, SOME_FAILED, Interruptions, carry_out
 from zai_images.cli._options import (
     JSON,
+    NAME,
     PROMPTS,
     REPEAT,
     SANDBOX,
@@ -22,10 +23,10 @@ from zai_images.cli._source import input_faults, name_of, open_source, say_check
 from zai_images.cli._talk import Talk
 from zai_images.cli._work import Work
 from zai_images.jobs import ImageJob, InputCheck, PromptFile
+from zai_images.jobs._names import DEFAULT_NAME
 
 _NO_CAPS = CapOptions()
 _DEFAULTS = PictureOptions()
-_NAME = "{index:06d}-{slug}-{key8}"
 
 
 @Parameter(name="*")  # its fields are options of the command itself
@@ -35,14 +36,7 @@ class BatchOptions:
 
     out: Annotated[Path, Parameter(help="The folder of the job and its pictures.")]
     repeat: REPEAT = 1
-    name: Annotated[
-        str,
-        Parameter(
-            help=f"How files are called: {_NAME} if left out. Fields are index, slug "
-            "(of the prompt), key8, key, id, model, quality and size; the extension "
-            "is added."
-        ),
-    ] = _NAME
+    name: NAME = DEFAULT_NAME
     skip_invalid: Annotated[
         bool, Parameter(help="Go on without the lines that cannot be used.")
     ] = False

@@ -8,6 +8,7 @@ import attrs
 from cyclopts import Parameter, validators
 
 from zai_images.cli._source import STDIN
+from zai_images.jobs._names import DEFAULT_NAME
 
 AT_LEAST_ONE = validators.Number(gte=1)
 
@@ -26,6 +27,14 @@ REPEAT = Annotated[
     Parameter(
         help="Make so many pictures of each prompt; 1 if left out.",
         validator=AT_LEAST_ONE,
+    ),
+]
+NAME = Annotated[
+    str,
+    Parameter(
+        help=f"How files are called: {DEFAULT_NAME} if left out. Fields are index, "
+        "slug (of the prompt), key8, key, id, model, quality and size; the extension "
+        "is added."
     ),
 ]
 

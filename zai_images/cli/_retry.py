@@ -7,11 +7,12 @@ from cyclopts import Parameter
 
 from zai_images._models import DEFAULT_MODEL
 from zai_images.cli._exit import Interruptions, carry_out
-from zai_images.cli._options import FOLDER, JSON, SANDBOX, CapOptions
+from zai_images.cli._options import FOLDER, JSON, NAME, SANDBOX, CapOptions
 from zai_images.cli._service import check_cap, open_service, raise_open_files
 from zai_images.cli._talk import Talk
 from zai_images.cli._work import Work
 from zai_images.jobs import ImageJob
+from zai_images.jobs._names import DEFAULT_NAME
 
 _NO_CAPS = CapOptions()
 
@@ -25,11 +26,12 @@ ONLY = Annotated[
 ]
 
 
-def retry(
+def retry(  # noqa: PLR0913 - the options of the command
     folder: FOLDER,
     /,
     *,
     only: ONLY,
+    name: NAME = DEFAULT_NAME,
     caps: CapOptions = _NO_CAPS,
     sandbox: SANDBOX = False,
     as_json: JSON = False,
@@ -37,7 +39,8 @@ def retry(
     """
     Send some requests of a job once more: the failed, or the unknown.
 
-    The paths of the pictures go to stdout, everything else to stderr.
+    Give the --name that the batch was given. The paths of the pictures go to stdout,
+    everything else to stderr.
     """
     raise_open_files()
     talk = Talk(as_json=as_json)
@@ -49,13 +52,15 @@ def retry(
         unknown = before.unknown + before.dead_links
         work.counts.total = before.failed if only == "failed" else unknown
         async with (
-            ImageJob.open(folder, sandbox=sandbox, observer=work.observe) as job,
+            ImageJob.open(
+                folder, name=name, sandbox=sandbox, observer=work.observe
+            ) as job,
             open_service(talk, sandbox=sandbox, limit=caps.limit) as service,
         ):
             check_cap(service, {DEFAULT_MODEL}, caps.max_cost)
             again = partial(
                 job.retry, only=only, max_failures=caps.max_failures, limit=caps.limit
             )
-            return await work.run(job, service, again)
+            return await work.run(job, service, again, whole=False)
 
     return carry_out(command)

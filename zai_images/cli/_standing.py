@@ -16,13 +16,13 @@ def advice(status: JobStatus, folder: Path, *, sandbox: bool) -> list[str]:
     retry = f"zai-images retry {shlex.quote(str(folder))} --only"
     lines = []
     lost = status.answered + status.unknown + status.sent
-    if sandbox and lost:
+    if not sandbox:
+        lines += _paid(status, retry)
+    elif lost:
         lines.append(
             f"of {some(lost, 'picture')} nothing is lost, as nothing was paid: "
             f"the next run, or {retry} unknown, makes them again"
         )
-    elif lost:
-        lines += _paid(status, retry)
     if status.failed:
         lines.append(f"{status.failed} failed for free: {retry} failed")
     if status.refused:

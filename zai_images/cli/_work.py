@@ -102,9 +102,17 @@ class Work:
         )
         self._stop()
 
-    async def run(self, job: ImageJob, service: Service, begin: Begin) -> int:
+    async def run(
+        self, job: ImageJob, service: Service, begin: Begin, *, whole: bool = True
+    ) -> int:
         """
         Run a job to its end, or to where it is stopped, and say how it ended.
+
+        Args:
+            job: The job, with what it shall send.
+            service: Where to send it.
+            begin: Start the run and return its report.
+            whole: Write of the items too that this run had nothing to do for.
 
         Returns:
             The exit code.
@@ -123,13 +131,21 @@ class Work:
                 with self._reporter:
                     report = await begin(session)
             self._interruptions.gently = None
-            if self._interruptions.signal is None and report.stopped_by is None:
+            if whole and self._is_complete(report):
                 await self._print_the_rest(job)
+        except OSError as error:
+            if report is None:
+                raise
+            self._printer.error = error
         except asyncio.CancelledError:
             await self._close(job, service, session, report)
             raise
         status = await self._close(job, service, session, report)
         return self._exit_code(status, report)
+
+    def _is_complete(self, report: JobReport) -> bool:
+        early = report.stopped_by or self._printer.error
+        return early is None and self._interruptions.signal is None
 
     async def _close(
         self,
