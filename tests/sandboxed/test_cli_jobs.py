@@ -475,6 +475,23 @@ async def test_data_that_nobody_can_take_stops_the_run(batch, service, monkeypat
     assert 0 < len(pictures()) == service.bill.total < 30
 
 
+async def test_of_many_that_have_ended_before_every_one_is_written(
+    cli, service, journal, tmp_path
+):
+    Path("p.txt").write_text("\n".join(f"picture {n}" for n in range(250)))
+    async with ImageJob.open(tmp_path / "out") as job:
+        await job.take(f"picture {n}" for n in range(250))
+    journal("UPDATE items SET state='failed', error='no' WHERE number <> 7")
+
+    ran = await cli("batch", "p.txt", "--out", "out", "--json")
+
+    records = {one["index"]: one for one in lines(ran)}
+    assert (ran.code, service.requests) == (1, 1)
+    assert set(records) == set(range(1, 251))
+    assert records[7]["status"] == "done"
+    assert (records[8]["status"], records[8]["error"]) == ("failed", "no")
+
+
 async def test_nor_is_it_all_done_where_the_old_paths_cannot_be_written(
     batch, service, monkeypatch
 ):
