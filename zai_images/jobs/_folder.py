@@ -1,5 +1,6 @@
 """The job's folder: its lock, its reserve of disk space, and the pictures' files."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -16,6 +17,7 @@ from zai_images.jobs._schema import JOURNAL
 
 PICTURES = "pictures"
 RESERVE = 256 * 1024  # bytes: room in the journal for the links of what is in flight
+_PATIENCE = 10.0  # seconds; no file takes that long on a disk that works
 _LOCK = ".lock"
 _RESERVE = ".reserve"
 _OURS = {_LOCK, _RESERVE, PICTURES, *(JOURNAL + end for end in ("", "-wal", "-shm"))}
@@ -36,6 +38,9 @@ class JobFolder:
         self._lock: int | None = None
         self._synced: set[Path] = set()  # shards whose own names are on the disk
         self._making = threading.Lock()
+        self._storing = 0  # files being written
+        self._full = False
+        self._stored = threading.Condition()
 
     @property
     def journal(self) -> Path:
@@ -100,9 +105,15 @@ class JobFolder:
             os.close(descriptor)
 
     def free_reserve(self) -> None:
-        """Give the journal the space that was held back for what is paid."""
+        """Give up the space that was held back for what is paid."""
         with suppress(OSError):
             (self.path / _RESERVE).unlink(missing_ok=True)
+
+    def store_no_more(self) -> None:
+        """Leave what room there is to the journal: a picture's link is enough."""
+        with self._stored:
+            self._full = True
+            self._stored.wait_for(lambda: not self._storing, _PATIENCE)
 
     def sync(self) -> None:
         """See that the names of the journal and of `pictures` are on the disk."""
@@ -122,8 +133,16 @@ class JobFolder:
         Raises:
             OSError: The disk does not take it.
         """
-        shard = self._shard(number)
-        write_atomically(shard / name, data)
+        with self._stored:
+            if self._full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            self._storing += 1
+        try:
+            write_atomically(self._shard(number) / name, data)
+        finally:
+            with self._stored:
+                self._storing -= 1
+                self._stored.notify_all()
         digest = hashlib.sha256(data).hexdigest()
         path = f"{shard_of(number)}/{name}"
         return Saved(path=path, size=len(data), sha256=digest)

@@ -47,8 +47,14 @@ class Store:
             raise JobError("This job is open already.")
         connection = await asyncio.to_thread(self._connected)
         self._writer = Writer(
-            connection, on_full=self.folder.free_reserve, on_lost=self._on_lost
+            connection, on_trouble=self._make_room, on_lost=self._on_lost
         )
+
+    def _make_room(self, error: sqlite3.Error) -> None:
+        """Let the journal have the reserve; on a full disk, the journal alone."""
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            self.folder.store_no_more()
+        self.folder.free_reserve()
 
     def _connected(self) -> sqlite3.Connection:
         if self._read_only:

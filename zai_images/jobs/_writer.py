@@ -36,8 +36,8 @@ class Writer:
 
     Args:
         connection: The journal's, used by this thread alone from now on.
-        on_full: Called in the thread when a commit fails, before what is paid is tried
-            once more: the moment to free a reserve of disk space.
+        on_trouble: Called in the thread when a commit fails, before what is paid is
+            tried once more: the moment to free a reserve of disk space.
         on_lost: Called on the loop with the error of a step that nobody waits for.
     """
 
@@ -45,11 +45,11 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         *,
-        on_full: Callable[[], None],
+        on_trouble: Callable[[sqlite3.Error], None],
         on_lost: Callable[[DiskError], None],
     ) -> None:
         self._connection = connection
-        self._on_full = on_full
+        self._on_trouble = on_trouble
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
@@ -105,7 +105,7 @@ class Writer:
     def _commit(self, tasks: list[_Task]) -> None:
         results = self._tried(tasks)
         if isinstance(results, sqlite3.Error):
-            self._on_full()
+            self._on_trouble(results)
             again = [task for task in tasks if task.paid]
             error = _disk_error(results)
             for task in tasks:
