@@ -10,7 +10,7 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 
-pytest_plugins = ["support.tried"]
+pytest_plugins = ["support.judge.fixtures", "support.tried"]
 
 
 def pytest_configure() -> None:

@@ -1,0 +1,212 @@
+"""
+Mutants: a program with one sync less, or two steps swapped, is caught by the judge.
+
+A crash test that cannot see a missing sync proves nothing. A mutant that no longer fits
+the source fails here as well, so that the list follows the program.
+"""
+
+import shutil
+from pathlib import Path
+
+import attrs
+import pytest
+from support.judge.client import Client
+from support.judge.crash import Mode
+from support.judge.power import Recording, check_state, disks
+from support.judge.shim import Rule
+from support.judge.trial import Trial
+
+import zai_images
+
+STATES = 40  # of one mode; the sound program withstands all of them
+POST = Rule(calls=("send",), path="POST", nth=4, after=True)
+FETCH = Rule(calls=("send",), path="GET", nth=3)
+PART = Rule(calls=("write",), path="*.part", nth=3, after=True)
+
+
+@attrs.frozen(kw_only=True)
+class Mutant:
+    """
+    Change one place of the program.
+
+    Attributes:
+        file: Of the package.
+        was: What stands there, exactly once.
+        now: What stands there instead.
+        seen: What must see it: what the disk keeps after power loss, or where a kill
+            strikes, or None where a run without either does.
+    """
+
+    file: str
+    was: str
+    now: str
+    seen: Mode | Rule | None
+
+
+STORE = """\
+            saved = await asyncio.to_thread(
+                self._folder.store, name, item.number, picture.data
+            )
+"""
+RECORD = """\
+            await self._writer.do(self._recording(item.number, saved), paid=True)
+"""
+UNSTORED = """\
+            saved = journal.Saved(
+                path=f"{shard_of(item.number)}/{name}",
+                size=len(picture.data),
+                sha256=__import__("hashlib").sha256(picture.data).hexdigest(),
+            )
+"""
+SYNC_FILE = """\
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, target)"""
+INTEND = "await self._writer.do(journal.intend(number))"
+KEEP = "await self._writer.do(journal.keep_answer(number, kept), paid=True)"
+
+MUTANTS = {
+    "commits that are not synced": Mutant(
+        file="jobs/_schema.py",
+        was="PRAGMA synchronous=FULL",
+        now="PRAGMA synchronous=NORMAL",
+        seen="dropped",
+    ),
+    "a journal that is never synced": Mutant(
+        file="jobs/_schema.py",
+        was="PRAGMA synchronous=FULL",
+        now="PRAGMA synchronous=OFF",
+        seen="mixed",
+    ),
+    "a picture that is not synced": Mutant(
+        file="_picture.py",
+        was="            os.fsync(file.fileno())\n",
+        now="",
+        seen="names",
+    ),
+    "a picture synced after its rename": Mutant(
+        file="_picture.py",
+        was=SYNC_FILE,
+        now="""\
+            file.flush()
+            os.replace(name, target)
+            sync_folder(target.parent)
+            os.fsync(file.fileno())
+        name and target""",
+        seen="names",
+    ),
+    "a picture's name that is not synced": Mutant(
+        file="_picture.py",
+        was="    sync_folder(target.parent)\n",
+        now="",
+        seen="data",
+    ),
+    "a picture without a name of its own": Mutant(
+        file="_picture.py",
+        was="        os.replace(name, target)",
+        now="        open(target, 'wb').write(data), os.unlink(name)",
+        seen="names",
+    ),
+    "a shard whose name is not synced": Mutant(
+        file="jobs/_folder.py",
+        was="                sync_folder(shard.parent)\n",
+        now="",
+        seen="dropped",
+    ),
+    "a job whose name is not synced": Mutant(
+        file="jobs/_folder.py",
+        was="        sync_folder(self.path.absolute().parent)\n",
+        now="",
+        seen="dropped",
+    ),
+    "a parent of a job whose name is not synced": Mutant(
+        file="jobs/_folder.py",
+        was="            sync_folder(folder.absolute().parent)\n",
+        now="            pass\n",
+        seen="dropped",
+    ),
+    "sent before the intent is on the disk": Mutant(
+        file="jobs/_ledger.py",
+        was=INTEND,
+        now="self._writer.post(journal.intend(number))",
+        seen="dropped",
+    ),
+    "sent without an intent": Mutant(
+        file="jobs/_ledger.py", was=INTEND, now="pass", seen=POST
+    ),
+    "read before the answer is on the disk": Mutant(
+        file="jobs/_ledger.py",
+        was=KEEP,
+        now="self._writer.post(journal.keep_answer(number, kept), paid=True)",
+        seen="dropped",
+    ),
+    "fetched without keeping the answer": Mutant(
+        file="jobs/_ledger.py", was=KEEP, now="pass", seen=FETCH
+    ),
+    "recorded before it is stored": Mutant(
+        file="jobs/_keeper.py",
+        was=STORE + RECORD,
+        now=UNSTORED + RECORD + STORE,
+        seen="kept",
+    ),
+    "what was sent is sent again": Mutant(
+        file="jobs/_recovery.py",
+        was="UPDATE items SET state='unknown'",
+        now="UPDATE items SET state='pending'",
+        seen=POST,
+    ),
+    "what may be billed is sent again": Mutant(
+        file="jobs/_keeper.py",
+        was="    if error.maybe_billed:\n        return State.UNKNOWN\n",
+        now="    if error.maybe_billed:\n        return State.PENDING\n",
+        seen=None,
+    ),
+    "half pictures are left behind": Mutant(
+        file="jobs/_run.py",
+        was="        await asyncio.to_thread(self._folder.remove_parts)\n",
+        now="",
+        seen=PART,
+    ),
+}
+
+
+@pytest.fixture
+def mutated(shim, tmp_path):
+    """Copy the package, change it, and run the copy."""
+
+    def mutated(mutant):
+        source = Path(zai_images.__file__).parent
+        copy = shutil.copytree(source, tmp_path / "package/zai_images")
+        text = (copy / mutant.file).read_text()
+        assert text.count(mutant.was) == 1, "the mutant does not fit the program"
+        (copy / mutant.file).write_text(text.replace(mutant.was, mutant.now))
+        return Client(shim, package=copy.parent)
+
+    return mutated
+
+
+@pytest.mark.tried("mutants")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_program_with_a_step_less_is_caught(name, mutated, paid_service, tmp_path):
+    mutant = MUTANTS[name]
+
+    with mutated(mutant) as client, pytest.raises(AssertionError) as caught:
+        trial = Trial.begin(
+            client, paid_service, tmp_path / "run", plan={"prompt 5": ["lose"]}
+        )
+        if isinstance(mutant.seen, str):
+            lose_power(trial, mutant.seen, tmp_path)
+        else:
+            trial.batch(rule=mutant.seen)
+            trial.check_resumed(trial.batch())
+            trial.finish()
+
+    assert "the client's first process has died" not in str(caught.value)
+
+
+def lose_power(trial, mode, tmp_path):
+    recording = Recording.of(trial)
+    cuts = [cut for cut, _ in recording.states(STATES, (mode,))]
+    for cut, disk in disks(recording, cuts):
+        check_state(recording, disk, cut, mode, tmp_path / f"state {cut}")

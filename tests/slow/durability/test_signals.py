@@ -1,0 +1,82 @@
+"""SIGINT and SIGTERM: what runs is drained, and each picture is billed exactly once."""
+
+import random
+import signal
+import time
+
+import pytest
+from support.judge.client import send
+from support.judge.trial import Trial
+
+CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+def pytest_generate_tests(metafunc):
+    if "seed" in metafunc.fixturenames:
+        metafunc.parametrize("seed", range(metafunc.config.getoption("--signals")))
+
+
+def begun(trial):
+    """Wait until the first request has been sent, so that there is a job to stop."""
+    ends = time.monotonic() + 20
+    while not trial.case.bill().entries:
+        assert time.monotonic() < ends, "nothing was sent"
+        time.sleep(0.005)
+
+
+@pytest.mark.tried("signals at random moments")
+def test_a_signal_drains_what_runs_and_the_line_it_prints_resumes(
+    seed, client, paid_service, tmp_path
+):
+    dice = random.Random(seed)
+    which = dice.choice([signal.SIGINT, signal.SIGTERM])
+    trial = Trial.begin(
+        client, paid_service, tmp_path / "run", items=14, delay=(0.03, 0.15)
+    )
+    wait = dice.uniform(0, 0.7)
+
+    def meanwhile(pid):
+        begun(trial)
+        time.sleep(wait)
+        send(pid, which)
+
+    ran = trial.batch(meanwhile=meanwhile)
+
+    bill = trial.check_bill()
+    stopped = ran.code == CODES[which]
+    assert stopped or (ran.code == 0 and len(trial.by_state()["saved"]) == 14), ran
+    states = trial.by_state()
+    assert not states["unknown"] + states["sent"] + states["answered"], states
+    assert bill.in_flight == 0  # it waited for what ran
+    if stopped:
+        (line,) = [x for x in ran.err.splitlines() if "zai-images batch p.txt" in x]
+        assert "--out deep/out" in line
+    trial.check_resumed(trial.batch())
+    assert trial.case.bill().billed == trial.wanted
+    trial.finish()
+
+
+@pytest.mark.tried("second signals")
+@pytest.mark.parametrize("which", CODES)
+def test_the_second_signal_ends_at_once_and_loses_nothing(
+    which, client, paid_service, tmp_path
+):
+    trial = Trial.begin(client, paid_service, tmp_path / "run", delay=(5, 5))
+    times = []
+
+    def meanwhile(pid):
+        begun(trial)
+        for pause in (0.0, 0.3):
+            time.sleep(pause)
+            send(pid, which)
+        times.append(time.monotonic())
+
+    ran = trial.batch(meanwhile=meanwhile)
+
+    assert time.monotonic() - times[0] < 3
+    assert ran.code == CODES[which]
+    trial.check_bill()
+    trial.case.tell(delay=(0.01, 0.02))
+    unknown = trial.check_resumed(trial.batch())
+    assert unknown >= 1
+    trial.finish()
