@@ -69,7 +69,7 @@ class Call:
         self._may_be_billed: ZaiImagesError | None = None
         self._sent: Sent
 
-    async def run(self, retry: CallRetry) -> Answer:
+    async def run(self) -> Answer:
         """
         Attempt until there is a picture or a final error.
 
@@ -78,14 +78,28 @@ class Call:
         """
         self._tell(events.Queued)
         try:
-            response = await persist(
-                self._attempt, retry, self._patience, self._on_retry
+            response = await self._attempt()
+        except ZaiImagesError as error:
+            failed = error
+        else:
+            return self._answer(response)
+        return self._answer(await self._persist(failed))
+
+    async def _persist(self, failed: ZaiImagesError) -> ImageResponse:
+        """Go on after the first attempt failed like this."""
+        tools, patience = self._tools, self._patience
+        retry = CallRetry(tools.policy, tools.budget, patience)
+        try:
+            return await persist(
+                failed, self._attempt, retry, patience, self._on_retry
             )
         except ZaiImagesError as error:
             if error.billed == "no" and self._may_be_billed is not None:
                 error.after(self._may_be_billed)
             self._tell(events.Failed, error=error)
             raise
+
+    def _answer(self, response: ImageResponse) -> Answer:
         return Answer(
             request=self.request,
             response=response,
@@ -106,7 +120,8 @@ class Call:
         self._tell(events.Retried, attempt=self.attempts, error=error, pause=pause)
 
     async def _attempt(self) -> ImageResponse:
-        await self._patience.take(self._enter)
+        if not self._enter_at_once():
+            await self._patience.take(self._enter)
         verdict: Verdict = End.UNSENT
         try:
             response = await self._account()
@@ -122,6 +137,16 @@ class Call:
             return response
         finally:
             self._leave(verdict)
+
+    def _enter_at_once(self) -> bool:
+        """Take a place where none has to be waited for."""
+        if self._ceiling is not None:
+            return False
+        sent = self._tools.gate.enter_at_once(self._quality)
+        if sent is None:
+            return False
+        self._sent = sent
+        return True
 
     async def _enter(self) -> None:
         """Take a place of this batch's own bound, then one at the service."""

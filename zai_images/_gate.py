@@ -65,6 +65,14 @@ class Gate:
         self._queue: list[_Waiter] = []
         self._alarm: asyncio.TimerHandle | None = None
 
+    def enter_at_once(self, quality: str) -> Sent | None:
+        """Take a place if one is free and nobody waits for it; None where not."""
+        if self._queue:
+            return None
+        now = self._loop.time()
+        free, _ = self.decision.may_send(now, self.in_flight)
+        return self._admit(quality, now) if free else None
+
     async def enter(self, quality: str, *, batch: bool, again: bool) -> Sent:
         """
         Wait for a place and take it; give it back with `leave`.
@@ -74,10 +82,8 @@ class Gate:
             batch: Whether it is of a batch, which lets single calls go first.
             again: Whether it was refused before, and so goes first among its like.
         """
-        if not self._queue:
-            now = self._loop.time()
-            if self.decision.may_send(now, self.in_flight)[0]:
-                return self._admit(quality, now)
+        if (sent := self.enter_at_once(quality)) is not None:
+            return sent
         future: asyncio.Future[Sent] = self._loop.create_future()
         waiter = _Waiter(
             batch=batch,

@@ -31,6 +31,8 @@ def _text(value: object, field: str) -> str:
 
 
 def _model(value: object) -> str:
+    if isinstance(value, str) and value in MODELS:
+        return value
     name = _text(value, "model").strip().lower()
     if not name:
         raise InvalidRequestError(
@@ -71,7 +73,7 @@ def _caller_id(value: object) -> str | int | None:
 
 
 def _extra(value: Any) -> FrozenJSON:  # noqa: ANN401 - whatever a caller passed
-    if isinstance(value, FrozenJSON) and not value:
+    if isinstance(value, FrozenJSON) and value is NOTHING:
         return value
     if not isinstance(value, Mapping):
         raise InvalidRequestError(
@@ -126,11 +128,12 @@ class ImageRequest:
     )
     id: str | int | None = attrs.field(default=None, converter=_caller_id, kw_only=True)
     # Which fields took the model's default: with another model they take that one's.
-    _left_out: frozenset[str] = attrs.field(init=False, eq=False, repr=False)
+    _left_out: tuple[str, ...] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        given = {"quality": self.quality, "size": self.size}
-        left_out = frozenset(name for name, value in given.items() if value is None)
+        left_out: tuple[str, ...] = ("quality",) if self.quality is None else ()
+        if self.size is None:
+            left_out += ("size",)
         quality, size = _check(self.model, self.quality, self.size)
         object.__setattr__(self, "quality", quality)
         object.__setattr__(self, "size", size)

@@ -183,32 +183,18 @@ class CallRetry:
 
 
 async def persist(
-    attempt: Callable[[], Awaitable[T]],
-    retry: CallRetry,
-    patience: Patience,
-    on_retry: Callable[[BaseException, float], None],
-) -> T:
-    """
-    Attempt until it succeeds or fails for good.
-
-    A first try that succeeds does not enter tenacity, whose machinery costs as much as
-    everything else here together.
-    """
-    try:
-        return await attempt()
-    except ZaiImagesError as error:
-        failed = error
-    return await _persist_after(failed, attempt, retry, patience, on_retry)
-
-
-async def _persist_after(
     failed: ZaiImagesError,
     attempt: Callable[[], Awaitable[T]],
     retry: CallRetry,
     patience: Patience,
     on_retry: Callable[[BaseException, float], None],
 ) -> T:
-    """Let tenacity see a first failure, and go on from there."""
+    """
+    Go on after a first failure, until an attempt succeeds or fails for good.
+
+    A first try that succeeds does not come here: tenacity's machinery costs as much as
+    everything else about a call together.
+    """
 
     def wait(state: RetryCallState) -> float:
         error = _failure(state)

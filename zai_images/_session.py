@@ -16,7 +16,7 @@ from zai_images._ledger import Budget, Ledger, price_of
 from zai_images._models import ImageRequest, as_request, change
 from zai_images._picture import Picture
 from zai_images._response import ImageResponse
-from zai_images._retry import CallRetry, Patience, RetryBudget
+from zai_images._retry import Patience, RetryBudget
 from zai_images._rules import Quality, Size
 from zai_images._stats import SessionStats, Tally
 from zai_images._tools import Tools
@@ -148,6 +148,7 @@ class ImageSession:
             engine.tools[model] = Tools(
                 transport=engine.transport,
                 gate=engine.gate(model),
+                policy=self.config.retry,
                 budget=self._retry_budget,
                 tally=self._tally,
                 observer=self._observer,
@@ -168,27 +169,15 @@ class ImageSession:
         engine = await self._opened()
         tools = self._tools(engine, request.model)
         entry = self._budget.entry(tools.price)
-        patience = Patience(self.config.max_wait if max_wait is None else max_wait)
         call = Call(
             request,
             tools=tools,
-            patience=patience,
-            ledgers=tuple(one for one in (entry, ledger) if one is not None),
+            patience=Patience(self.config.max_wait if max_wait is None else max_wait),
+            ledgers=[one for one in (entry, ledger) if one is not None],
             ceiling=ceiling,
             batch=batch,
         )
-        return await call.run(
-            CallRetry(self.config.retry, self._retry_budget, patience)
-        )
-
-    async def _ask(
-        self,
-        prompt_or_request: str | ImageRequest,
-        max_wait: float | None,
-        **fields: Any,  # noqa: ANN401 - those of the request
-    ) -> Answer:
-        request = change(as_request(prompt_or_request), **fields)
-        return await self._answer(request, max_wait=max_wait)
+        return await call.run()
 
     async def generate(  # noqa: PLR0913 - the fields of the API page, by keyword
         self,
@@ -222,16 +211,15 @@ class ImageSession:
             APIError: The service refused or failed; the class says how.
             AnswerLostError: No usable answer: it may be billed. So with ResponseError.
         """
-        answer = await self._ask(
-            prompt_or_request,
-            max_wait,
+        request = change(
+            as_request(prompt_or_request),
             size=size,
             quality=quality,
             user_id=user_id,
             model=model,
             extra=extra,
         )
-        return answer.response
+        return (await self._answer(request, max_wait=max_wait)).response
 
     async def download(self, response_or_url: ImageResponse | str) -> Picture:
         """
@@ -263,16 +251,15 @@ class ImageSession:
             DownloadError: Paid, and not fetched; `response` keeps the link.
             ZaiImagesError: Everything that `generate` raises.
         """
-        answer = await self._ask(
-            prompt_or_request,
-            max_wait,
+        request = change(
+            as_request(prompt_or_request),
             size=size,
             quality=quality,
             user_id=user_id,
             model=model,
             extra=extra,
         )
-        return await self._fetch(answer)
+        return await self._fetch(await self._answer(request, max_wait=max_wait))
 
     async def _fetch(self, answer: Answer) -> Picture:
         """Fetch the picture of an answer, and say so where that is cut short."""

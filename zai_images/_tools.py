@@ -3,6 +3,7 @@
 import attrs
 
 from zai_images import events
+from zai_images._config import RetryPolicy
 from zai_images._gate import Gate
 from zai_images._retry import RetryBudget
 from zai_images._stats import Tally
@@ -15,6 +16,7 @@ class Tools:
 
     transport: Transport
     gate: Gate
+    policy: RetryPolicy
     budget: RetryBudget
     tally: Tally
     observer: events.Observer | None

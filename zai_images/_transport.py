@@ -62,23 +62,45 @@ Http = aiohttp.ClientSession | Transport
 
 class _Body(BytesPayload):
     """
-    A body that sees its own writing begin.
+    A body that sees its own writing begin, and starts the clock of its attempt there.
 
     That is the last moment at which a kept-alive connection can be found dead for
     free: the service closed it and the news is in the kernel, not yet with the loop.
+
+    Attributes:
+        written: Whether the first byte may have left.
+        expired: Whether `total` seconds went by before `stop_clock`: the connection is
+            closed then, which ends whatever waits for its answer.
     """
 
-    def __init__(self, body: bytes, on_write: Callable[[], None]) -> None:
+    def __init__(self, body: bytes, total: float, on_write: Callable[[], None]) -> None:
         super().__init__(body, content_type="application/json")
+        self.written = False
+        self.expired = False
+        self._total = total
         self._on_write = on_write
+        self._clock: asyncio.TimerHandle | None = None
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        if _is_dead(getattr(writer, "transport", None)):
+        transport: asyncio.Transport | None = getattr(writer, "transport", None)
+        if _is_dead(transport):
             raise ConnectionResetError("the service had closed the idle connection")
+        self.written = True
+        loop = asyncio.get_running_loop()
+        self._clock = loop.call_later(self._total, self._expire, transport)
         self._on_write()
         await super().write_with_length(writer, content_length)
+
+    def _expire(self, transport: asyncio.Transport | None) -> None:
+        self.expired = True
+        if transport is not None:
+            transport.abort()
+
+    def stop_clock(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
 
 
 def _is_dead(transport: asyncio.Transport | None) -> bool:
@@ -139,28 +161,24 @@ class AiohttpTransport:
         """Send `body` once; see `Transport.post`."""
         if self._session.closed:
             raise ConfigurationError("the aiohttp session given as http= is closed")
-        written = False
-        loop = asyncio.get_running_loop()
-
-        def begin() -> None:
-            nonlocal written
-            written = True
-            clock.reschedule(loop.time() + self._total)
-            on_write()
-
+        sending = _Body(body, self._total, on_write)
         try:
-            async with asyncio.timeout(None) as clock:
-                return await self._exchange(_Body(body, begin))
+            raw = await self._exchange(sending)
         except (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError) as error:
             # The traceback of aiohttp's frames would carry the headers along.
-            cause = error.with_traceback(None)
-            raise self._judged(cause, written=written) from cause
+            cause = TimeoutError() if sending.expired else error.with_traceback(None)
+            raise self._judged(cause, written=sending.written) from cause
         except ValueError as error:
-            if written:
+            if sending.written:
                 raise self._judged(error, written=True) from None
             raise ConfigurationError(
                 f"aiohttp cannot send with these settings: {masked_credentials(error)}"
             ) from None
+        finally:
+            sending.stop_clock()
+        if sending.expired:  # without a length, a closed connection looks like the end
+            raise self._judged(TimeoutError(), written=True)
+        return raw
 
     async def _exchange(self, body: _Body) -> RawResponse:
         response = await self._session.post(
@@ -176,11 +194,12 @@ class AiohttpTransport:
             content = await _read(response)
         finally:
             response.release()  # closes the connection where the body is not at its end
+        headers = response.headers
         return RawResponse(
             status=response.status,
             body=content,
-            retry_after=response.headers.get("Retry-After"),
-            request_id=response.headers.get("X-Request-Id"),
+            retry_after=headers.get("Retry-After"),
+            request_id=headers.get("X-Request-Id"),
         )
 
     def _judged(self, error: Exception, *, written: bool) -> TransportError:

@@ -47,8 +47,9 @@ def _converter() -> Converter:
         make_dict_unstructure_fn(
             ImageRequest,
             converter,
-            quality=override(unstruct_hook=_words),
-            size=override(unstruct_hook=_words),
+            quality=override(unstruct_hook=_words, omit_if_default=True),
+            size=override(unstruct_hook=_words, omit_if_default=True),
+            user_id=override(omit_if_default=True),
             id=override(omit=True),
             extra=override(omit=True),
         ),
@@ -56,25 +57,21 @@ def _converter() -> Converter:
     return converter
 
 
-def _words(value: object) -> str | None:
-    # Not str(): of an enumeration's member that is its name, not its value.
-    return str.__str__(value) if isinstance(value, str) else _shown_size(value)
-
-
-def _shown_size(value: object) -> str | None:
-    return None if value is None else str(value)
+def _words(value: object) -> str:
+    # Not str() of a text: of an enumeration's member that is its name, not its value.
+    return str.__str__(value) if isinstance(value, str) else str(value)
 
 
 _CONVERTER = _converter()
 _WRITE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _UNSTRUCTURE_REQUEST = _CONVERTER.get_unstructure_hook(ImageRequest)
+_STRUCTURE = {kind: _CONVERTER.get_structure_hook(kind) for kind in (str, int)}
 
 
 def encode(request: ImageRequest) -> bytes:
     """Write a request as the JSON body that goes out, documented fields first."""
-    fields: dict[str, Any] = _UNSTRUCTURE_REQUEST(request)
-    body = {name: value for name, value in fields.items() if value is not None}
-    if request.extra:
+    body: dict[str, Any] = _UNSTRUCTURE_REQUEST(request)
+    if request.extra is not NOTHING:
         body |= request.extra
     return _WRITE(body).encode()
 
@@ -92,11 +89,7 @@ def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None
     extra = dict(body)
     del extra["data"]
     created = _take(extra, "created", int)
-    found = extra.get("content_filter", extra.get("contentFilter"))
-    content_filter = read_content_filter(found)
-    if content_filter or found in (None, []):
-        extra.pop("content_filter", None)
-        extra.pop("contentFilter", None)
+    content_filter = _take_content_filter(extra)
     request_id = _take(extra, "request_id", str) or raw.request_id
     return ImageResponse(
         created=created,
@@ -107,29 +100,40 @@ def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None
     )
 
 
-def _take(fields: dict[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401 - of that kind, or None
+def _take(fields: dict[str, Any], name: str, kind: type[str | int]) -> Any:  # noqa: ANN401 - of that kind, or None
     if name not in fields:
         return None
     try:
-        value: Any = _CONVERTER.structure(fields[name], kind)
+        value: Any = _STRUCTURE[kind](fields[name], kind)
     except ValueError:
         return None
     del fields[name]
     return value
 
 
+def _take_content_filter(fields: dict[str, Any]) -> tuple[ContentFilter, ...]:
+    found = fields.get("content_filter", fields.get("contentFilter"))
+    content_filter = read_content_filter(found) if found else ()
+    if content_filter or found in (None, []):
+        fields.pop("content_filter", None)
+        fields.pop("contentFilter", None)
+    return content_filter
+
+
 def _images(data: object) -> tuple[ImageURL, ...]:
     if not isinstance(data, list):
         return ()
     return tuple(
-        ImageURL(
-            url=item["url"],
-            extra=_rest({k: v for k, v in item.items() if k != "url"})
-            if len(item) > 1
-            else NOTHING,
-        )
-        for item in data
-        if isinstance(item, dict) and text_or_none(item.get("url"))
+        [
+            ImageURL(
+                url=item["url"],
+                extra=_rest({k: v for k, v in item.items() if k != "url"})
+                if len(item) > 1
+                else NOTHING,
+            )
+            for item in data
+            if isinstance(item, dict) and text_or_none(item.get("url"))
+        ]
     )
 
 
