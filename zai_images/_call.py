@@ -90,9 +90,7 @@ class Call:
         tools, patience = self._tools, self._patience
         retry = CallRetry(tools.policy, tools.budget, patience)
         try:
-            return await persist(
-                failed, self._attempt, retry, patience, self._on_retry
-            )
+            return await persist(failed, self._attempt, retry, patience, self._on_retry)
         except ZaiImagesError as error:
             if error.billed == "no" and self._may_be_billed is not None:
                 error.after(self._may_be_billed)

@@ -10,7 +10,7 @@ import select
 import ssl
 import urllib.request
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
@@ -97,6 +97,9 @@ class _Body(BytesPayload):
         self.expired = True
         if transport is not None:
             transport.abort()
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self  # tools that mock aiohttp copy what they are given
 
     def stop_clock(self) -> None:
         if self._clock is not None:

@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 
+import aiohttp
 import pytest
 from support.faults import PICTURE, FaultServer, Wire, ok, unused_port
 
@@ -141,6 +142,49 @@ async def test_a_silent_server_is_waited_for_exactly_the_total_timeout(looptime)
         assert 300 <= looptime < 301
 
 
+async def a_whole_body_without_an_end(server: FaultServer, wire: Wire) -> None:
+    await server.read(wire)
+    await wire.send(b"HTTP/1.1 200 OK\r\n\r\n" + PICTURE)
+    await asyncio.sleep(3600)
+
+
+async def half_a_body_and_silence(server: FaultServer, wire: Wire) -> None:
+    await server.read(wire)
+    await wire.send(ok(PICTURE[:20], length=len(PICTURE)))
+    await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [silence, one_byte_a_second, a_whole_body_without_an_end, half_a_body_and_silence],
+)
+async def test_the_total_timeout_is_told_as_what_it_is(script, looptime):
+    """Wherever it strikes: a body without a length must not seem to end there."""
+    async with FaultServer(script) as server:
+        settings = config(server.base_url, timeouts=Timeouts(total=60))
+        async with ImageSession(settings) as session:
+            with pytest.raises(AnswerLostError, match="no complete answer within 60 s"):
+                await session.generate("a fox")
+
+        assert 60 <= looptime < 61
+        assert server.posts == 1
+
+
+async def test_under_tls_the_total_timeout_is_the_same(tmp_path, looptime):
+    context = self_signed_context(tmp_path)
+    connector = aiohttp.TCPConnector(ssl=False)
+    async with (
+        FaultServer(silence, ssl=context) as server,
+        aiohttp.ClientSession(connector=connector) as http,
+        ImageSession(config(server.base_url), http=http) as session,
+    ):
+        with pytest.raises(AnswerLostError, match="no complete answer within 300 s"):
+            await session.generate("a fox")
+
+        assert 300 <= looptime < 301
+        assert server.posts == 1
+
+
 async def test_the_policy_may_send_a_lost_answer_again():
     """It is the caller's risk, so only the caller can take it."""
     retry = RetryPolicy(lost_answers=2)
@@ -194,20 +238,18 @@ async def test_a_certificate_nobody_vouches_for_is_final(tls_server):
 @pytest.fixture
 async def tls_server(tmp_path) -> Iterator[tuple[str, object]]:
     """Serve TLS with a certificate signed by nobody."""
+    async with FaultServer(
+        one_picture_each, ssl=self_signed_context(tmp_path)
+    ) as server:
+        yield server.base_url, lambda: server.posts
+
+
+def self_signed_context(tmp_path) -> ssl.SSLContext:
     from support.certificates import self_signed
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(self_signed(tmp_path))
-    counted = FaultServer(one_picture_each)
-
-    async def serve(reader, writer) -> None:
-        await counted.script(counted, Wire(reader, writer))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    yield f"https://127.0.0.1:{port}/api/paas/v4", lambda: counted.posts
-    server.close()
-    await server.wait_closed()
+    return context
 
 
 async def one_picture_each(server: FaultServer, wire: Wire) -> None:

@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from ssl import SSLContext
 from types import TracebackType
 from typing import Self
 
@@ -63,8 +64,9 @@ Script = Callable[["FaultServer", Wire], Awaitable[None]]
 class FaultServer:
     """Play a script on each connection; count the requests that arrived whole."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, ssl: SSLContext | None = None) -> None:
         self.script = script
+        self._ssl = ssl
         self.posts = 0
         self.connections = 0
         self.wires: list[Wire] = []
@@ -72,9 +74,12 @@ class FaultServer:
         self.seen: list[bytes] = []
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", 0, ssl=self._ssl
+        )
         self.port = self._server.sockets[0].getsockname()[1]
-        self.base_url = f"http://127.0.0.1:{self.port}/api/paas/v4"
+        scheme = "http" if self._ssl is None else "https"
+        self.base_url = f"{scheme}://127.0.0.1:{self.port}/api/paas/v4"
         return self
 
     async def __aexit__(
