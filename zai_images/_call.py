@@ -22,7 +22,7 @@ from zai_images._wire import encode
 _log = logging.getLogger("zai_images")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Answer:
     """Hold a picture's answer with what it took to get it (seconds, US dollars)."""
 
@@ -120,21 +120,30 @@ class Call:
     async def _attempt(self) -> ImageResponse:
         if not self._enter_at_once():
             await self._patience.take(self._enter)
+        self.attempts += 1
+        self._billed = "no"
+        self._answered = False
         verdict: Verdict = End.UNSENT
         try:
-            response = await self._account()
-        except RateLimitedError as error:
-            verdict = error
-            raise
-        except BaseException:
-            reached = self._answered or self._billed != "no"
-            verdict = End.ANSWER if reached else End.UNSENT
+            account = self._account if self._ledgers else self._exchange
+            response = await account()
+        except BaseException as error:
+            verdict = self._verdict(error)
             raise
         else:
             verdict = End.PICTURE
             return response
         finally:
             self._leave(verdict)
+
+    def _verdict(self, error: BaseException) -> Verdict:
+        """Tell the gate's side of an attempt that brought no picture."""
+        if isinstance(error, RateLimitedError):
+            return error
+        if isinstance(error, asyncio.CancelledError):
+            self._on_cancel()
+        reached = self._answered or self._billed != "no"
+        return End.ANSWER if reached else End.UNSENT
 
     def _enter_at_once(self) -> bool:
         """Take a place where none has to be waited for."""
@@ -162,26 +171,20 @@ class Call:
             raise
 
     def _leave(self, verdict: Verdict) -> None:
+        self._tools.tally.settled(self._billed, self._tools.price)
         self._tools.gate.leave(self._sent, verdict)
         if self._ceiling is not None:
             self._ceiling.release()
 
     async def _account(self) -> ImageResponse:
         """Make one attempt between the ledgers' first word and their last."""
-        self.attempts += 1
-        self._billed = "no"
-        self._answered = False
         begun: list[Ledger] = []
         try:
             for ledger in self._ledgers:
                 begun.append(ledger)
                 await ledger.before_send(self.request, self.attempts)
             return await self._exchange()
-        except asyncio.CancelledError:
-            self._on_cancel()
-            raise
         finally:
-            self._tools.tally.settled(self._billed, self._tools.price)
             for ledger in begun:  # the session's own budget first: it cannot fail
                 await ledger.settled(self.attempts, self._billed)
 
@@ -228,7 +231,7 @@ class Call:
         self._tell(events.Answered, attempt=self.attempts, latency=self._latency)
 
     def _on_cancel(self) -> None:
-        if self._billed == "no":
+        if self._billed != "maybe":
             return
         _log.warning(
             "A call was cancelled after its request was sent; it may be billed"

@@ -166,7 +166,9 @@ class ImageSession:
         batch: bool = False,
     ) -> Answer:
         """Get one picture made; the rest is a batch's own."""
-        engine = await self._opened()
+        engine = self._engine
+        if engine is None or engine.loop is not asyncio.get_running_loop():
+            engine = await self._opened()
         tools = self._tools(engine, request.model)
         entry = self._budget.entry(tools.price)
         call = Call(

@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
+from zai_images._clock import Clock
 from zai_images._config import Secret, SessionConfig, masked_credentials
 from zai_images._errors import (
     AnswerLostError,
@@ -62,48 +63,43 @@ Http = aiohttp.ClientSession | Transport
 
 class _Body(BytesPayload):
     """
-    A body that sees its own writing begin, and starts the clock of its attempt there.
+    A body that sees its own writing begin, and starts its clock there.
 
     That is the last moment at which a kept-alive connection can be found dead for
     free: the service closed it and the news is in the kernel, not yet with the loop.
 
     Attributes:
         written: Whether the first byte may have left.
-        expired: Whether `total` seconds went by before `stop_clock`: the connection is
-            closed then, which ends whatever waits for its answer.
+        expired: Whether its time was up before the answer was there.
     """
 
-    def __init__(self, body: bytes, total: float, on_write: Callable[[], None]) -> None:
+    def __init__(self, body: bytes, clock: Clock, on_write: Callable[[], None]) -> None:
         super().__init__(body, content_type="application/json")
         self.written = False
         self.expired = False
-        self._total = total
+        self._clock = clock
         self._on_write = on_write
-        self._clock: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        transport: asyncio.Transport | None = getattr(writer, "transport", None)
-        if _is_dead(transport):
+        self._transport = getattr(writer, "transport", None)
+        if _is_dead(self._transport):
             raise ConnectionResetError("the service had closed the idle connection")
         self.written = True
-        loop = asyncio.get_running_loop()
-        self._clock = loop.call_later(self._total, self._expire, transport)
+        self._clock.start(self)
         self._on_write()
         await super().write_with_length(writer, content_length)
 
-    def _expire(self, transport: asyncio.Transport | None) -> None:
+    def expire(self) -> None:
+        """Close the connection, which ends whatever waits for its answer."""
         self.expired = True
-        if transport is not None:
-            transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     def __deepcopy__(self, _: object) -> Self:
         return self  # tools that mock aiohttp copy what they are given
-
-    def stop_clock(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
 
 
 def _is_dead(transport: asyncio.Transport | None) -> bool:
@@ -131,7 +127,7 @@ class AiohttpTransport:
             raise ConfigurationError("no API key")
         self._key = config.api_key
         self._url = config.base_url + PATH
-        self._total = config.timeouts.total
+        self._clock = Clock(config.timeouts.total)
         # The clock of an attempt starts at its first byte, so aiohttp's total is off.
         self._timeout = aiohttp.ClientTimeout(
             total=None,
@@ -164,9 +160,18 @@ class AiohttpTransport:
         """Send `body` once; see `Transport.post`."""
         if self._session.closed:
             raise ConfigurationError("the aiohttp session given as http= is closed")
-        sending = _Body(body, self._total, on_write)
+        sending = _Body(body, self._clock, on_write)
         try:
-            raw = await self._exchange(sending)
+            response = await self._session.post(
+                self._url,
+                data=sending,
+                headers=self._given,
+                timeout=self._timeout,
+                proxy=self._proxy,
+                allow_redirects=False,
+                raise_for_status=False,
+            )
+            content = await _read(response)
         except (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError) as error:
             # The traceback of aiohttp's frames would carry the headers along.
             cause = TimeoutError() if sending.expired else error.with_traceback(None)
@@ -178,25 +183,9 @@ class AiohttpTransport:
                 f"aiohttp cannot send with these settings: {masked_credentials(error)}"
             ) from None
         finally:
-            sending.stop_clock()
+            self._clock.stop(sending)
         if sending.expired:  # without a length, a closed connection looks like the end
             raise self._judged(TimeoutError(), written=True)
-        return raw
-
-    async def _exchange(self, body: _Body) -> RawResponse:
-        response = await self._session.post(
-            self._url,
-            data=body,
-            headers=self._given,
-            timeout=self._timeout,
-            proxy=self._proxy,
-            allow_redirects=False,
-            raise_for_status=False,
-        )
-        try:
-            content = await _read(response)
-        finally:
-            response.release()  # closes the connection where the body is not at its end
         headers = response.headers
         return RawResponse(
             status=response.status,
@@ -216,7 +205,7 @@ class AiohttpTransport:
                 ),
             )
         if isinstance(error, TimeoutError):
-            what = f"no complete answer within {self._total:g} s"
+            what = f"no complete answer within {self._clock.total:g} s"
         return AnswerLostError(
             f"The request was sent and its answer was lost ({what}). The picture may "
             "have been made and billed, so it was not asked for again; look at the "
@@ -235,18 +224,24 @@ class AiohttpTransport:
 
     async def aclose(self) -> None:
         """Close the pool, unless it was borrowed."""
+        self._clock.close()
         if not self._borrowed:
             await self._session.close()
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body to its end, where the connection is free again, or close it."""
     parts = []
     size = 0
-    while part := await response.content.readany():
-        size += len(part)
-        if size > BODY_LIMIT:
-            raise aiohttp.ClientPayloadError(f"more than {BODY_LIMIT} bytes")
-        parts.append(part)
+    try:
+        while part := await response.content.readany():
+            size += len(part)
+            if size > BODY_LIMIT:
+                raise aiohttp.ClientPayloadError(f"more than {BODY_LIMIT} bytes")
+            parts.append(part)
+    finally:
+        if not response.content.at_eof():
+            response.close()
     return b"".join(parts)
 
 

@@ -18,7 +18,7 @@ from zai_images._models import ImageRequest
 from zai_images._response import ContentFilter, ImageResponse, ImageURL
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class RawResponse:
     """Hold an answer before anything has looked at it."""
 

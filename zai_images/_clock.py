@@ -1,0 +1,51 @@
+"""One timer for all attempts in flight."""
+
+import asyncio
+from typing import Protocol
+
+
+class Attempt(Protocol):
+    """Something that can be given up."""
+
+    def expire(self) -> None:
+        """End it: its time is up."""
+        ...
+
+
+class Clock:
+    """
+    Let no attempt take longer than `total` seconds.
+
+    All have the same time, so they come due in the order in which they started, and one
+    timer is enough however many there are.
+    """
+
+    def __init__(self, total: float) -> None:
+        self.total = total
+        self._due: dict[Attempt, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self, attempt: Attempt) -> None:
+        """Begin to count the seconds of an attempt."""
+        loop = asyncio.get_running_loop()
+        self._due[attempt] = loop.time() + self.total
+        if self._timer is None:
+            self._timer = loop.call_later(self.total, self._ring, loop)
+
+    def stop(self, attempt: Attempt) -> None:
+        """Forget an attempt, whether it was started or not."""
+        self._due.pop(attempt, None)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        for attempt, due in list(self._due.items()):
+            if due > loop.time():
+                self._timer = loop.call_at(due, self._ring, loop)
+                return
+            self.stop(attempt)
+            attempt.expire()
+
+    def close(self) -> None:
+        """Leave no timer behind."""
+        if self._timer is not None:
+            self._timer.cancel()
