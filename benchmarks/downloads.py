@@ -24,6 +24,7 @@ from pathlib import Path
 import aiohttp
 from _report import Line, options, report
 from _server import serving
+from _stalls import longest_gap
 from _turns import Entry, Found, Slice, compete, drive, medians, ratio, take_turns
 
 from zai_images import ImageSession, SessionConfig
@@ -31,7 +32,6 @@ from zai_images import ImageSession, SessionConfig
 PART = 64 * 1024
 AT_ONCE = 32
 SMALL, LARGE = 200_000, 5_000_000
-TICK = 0.001
 
 Fetch = Callable[[str, Path], Awaitable[object]]
 
@@ -148,30 +148,12 @@ async def _throughput(fetch: Fetch, url: str, count: int) -> float:
 async def _stalls(fetch: Fetch, url: str, count: int) -> dict[str, float]:
     """Fetch so many, all asked for at once, and find the loop's longest stalls."""
     with _folder(count) as folder:
-        ticker = asyncio.create_task(_longest_gap())
+        ticker = asyncio.create_task(longest_gap())
         await asyncio.sleep(0.02)
         fetches = (fetch(url, folder / f"{number}.png") for number in range(count))
         await asyncio.gather(*fetches)
         ticker.cancel()
         return await ticker
-
-
-async def _longest_gap() -> dict[str, float]:
-    """
-    Tick until cancelled; returns by how much the latest tick was late.
-
-    A stall is what the loop's thread did, or that it was kept from running by threads
-    or other processes: its own CPU time between two ticks tells the two apart.
-    """
-    stall = busy = 0.0
-    try:
-        while True:
-            begun, spent = time.perf_counter(), time.thread_time()
-            await asyncio.sleep(TICK)
-            stall = max(stall, time.perf_counter() - begun - TICK)
-            busy = max(busy, time.thread_time() - spent)
-    except asyncio.CancelledError:
-        return {"longest stall ms": stall * 1000, "busy in one ms": busy * 1000}
 
 
 CONTENDERS = {way: _contender(way) for way in WAYS}

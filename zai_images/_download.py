@@ -17,6 +17,7 @@ from yarl import URL
 from zai_images._address import AddressRefusedError, check_address, check_link
 from zai_images._config import SessionConfig
 from zai_images._picture import FetchError, NotAPictureError, Picture, inspect
+from zai_images._pool import Pool
 from zai_images._response import ImageResponse
 
 PICTURE_LIMIT = 64 * 2**20  # bytes; pictures of a few MiB are usual
@@ -39,7 +40,7 @@ class Downloader:
         self._loopback = config.loopback
         self._proxy = config.proxy
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=Pool(
                 limit=0,  # the session bounds the downloads
                 socket_factory=None if config.proxy else self._checked_socket,
             ),

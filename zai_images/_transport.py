@@ -5,16 +5,12 @@ The question that matters is whether the request was written, for then it may be
 `ConnectError` says that it was not, `AnswerLostError` that it was.
 """
 
-import asyncio
-import select
 import ssl
 import urllib.request
 from collections.abc import Callable
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import BytesPayload
 
 from zai_images._clock import Clock
 from zai_images._config import Secret, SessionConfig, masked_credentials
@@ -25,14 +21,13 @@ from zai_images._errors import (
     TransportError,
     ZaiImagesError,
 )
+from zai_images._pool import Pool
+from zai_images._sending import Sending, read
 from zai_images._version import __version__
 from zai_images._wire import RawResponse
 
 PATH = "/images/generations"
 SECRET_LENGTH = 8  # characters
-BODY_LIMIT = 2**20  # bytes; an answer is a few hundred
-# Told by the kernel when the peer has closed its half; Linux only.
-_PEER_CLOSED: int = getattr(select, "POLLRDHUP", 0)
 
 
 @runtime_checkable
@@ -61,62 +56,6 @@ class Transport(Protocol):
 Http = aiohttp.ClientSession | Transport
 
 
-class _Body(BytesPayload):
-    """
-    A body that sees its own writing begin, and starts its clock there.
-
-    That is the last moment at which a kept-alive connection can be found dead for
-    free: the service closed it and the news is in the kernel, not yet with the loop.
-
-    Attributes:
-        written: Whether the first byte may have left.
-        expired: Whether its time was up before the answer was there.
-    """
-
-    def __init__(self, body: bytes, clock: Clock, on_write: Callable[[], None]) -> None:
-        super().__init__(body, content_type="application/json")
-        self.written = False
-        self.expired = False
-        self._clock = clock
-        self._on_write = on_write
-        self._transport: asyncio.Transport | None = None
-
-    async def write_with_length(
-        self, writer: AbstractStreamWriter, content_length: int | None
-    ) -> None:
-        self._transport = getattr(writer, "transport", None)
-        if _is_dead(self._transport):
-            raise ConnectionResetError("the service had closed the idle connection")
-        self.written = True
-        self._clock.start(self)
-        self._on_write()
-        await super().write_with_length(writer, content_length)
-
-    def expire(self) -> None:
-        """Close the connection, which ends whatever waits for its answer."""
-        self.expired = True
-        if self._transport is not None:
-            self._transport.abort()
-
-    def __deepcopy__(self, _: object) -> Self:
-        return self  # tools that mock aiohttp copy what they are given
-
-
-def _is_dead(transport: asyncio.Transport | None) -> bool:
-    """Tell whether the peer has closed this connection before we wrote to it."""
-    if transport is None or transport.is_closing():
-        return True
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return sock is not None
-    # HTTP servers do not speak first, so anything readable is the end of it. Under TLS
-    # a live connection may hold unread session tickets: there only the close counts.
-    secure = transport.get_extra_info("ssl_object") is not None
-    poll = select.poll()
-    poll.register(sock.fileno(), _PEER_CLOSED | (0 if secure else select.POLLIN))
-    return bool(poll.poll(0))
-
-
 class AiohttpTransport:
     """Send over aiohttp, with a session of its own or a borrowed one."""
 
@@ -128,11 +67,13 @@ class AiohttpTransport:
         self._key = config.api_key
         self._url = config.base_url + PATH
         self._clock = Clock(config.timeouts.total)
+        self._proxy = config.proxy or (
+            _proxy_of_environment(config) if config.trust_env else None
+        )
         # The clock of an attempt starts at its first byte, so aiohttp's total is off.
         self._timeout = aiohttp.ClientTimeout(
             total=None,
-            # In a borrowed pool the wait for a connection is no failure to connect.
-            connect=None if borrowed is not None else config.timeouts.connect,
+            connect=self._time_to_connect(config, borrowed),
             sock_connect=config.timeouts.connect,
         )
         self._headers: dict[str, str] = {
@@ -143,24 +84,32 @@ class AiohttpTransport:
             **config.headers,
             "Authorization": Secret(f"Bearer {config.api_key}"),
         }
-        self._proxy = config.proxy or (
-            _proxy_of_environment(config) if config.trust_env else None
-        )
         self._borrowed = borrowed is not None
         # Our own session holds the headers; a borrowed one gets them with each request.
-        self._given = None if borrowed is None else self._headers
+        # So with a proxy, as aiohttp tells that one whatever the session holds.
+        held = borrowed is None and self._proxy is None
+        self._given = None if held else self._headers
         self._session = borrowed or aiohttp.ClientSession(
-            headers=self._headers,
+            headers=self._headers if held else None,
             # Places are the gate's business: a second bound here would be a hidden one.
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=Pool(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+
+    def _time_to_connect(
+        self, config: SessionConfig, borrowed: aiohttp.ClientSession | None
+    ) -> float | None:
+        if borrowed is None:
+            return config.timeouts.connect
+        # In a borrowed pool the wait for a connection is no failure to connect. But
+        # only this bounds the wait for a proxy's word, which may never come.
+        return None if self._proxy is None else config.timeouts.total
 
     async def post(self, body: bytes, *, on_write: Callable[[], None]) -> RawResponse:
         """Send `body` once; see `Transport.post`."""
         if self._session.closed:
             raise ConfigurationError("the aiohttp session given as http= is closed")
-        sending = _Body(body, self._clock, on_write)
+        sending = Sending(body, self._clock, on_write)
         try:
             response = await self._session.post(
                 self._url,
@@ -171,7 +120,7 @@ class AiohttpTransport:
                 allow_redirects=False,
                 raise_for_status=False,
             )
-            content = await _read(response)
+            content = await read(response, sending)
         except (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError) as error:
             # The traceback of aiohttp's frames would carry the headers along.
             cause = TimeoutError() if sending.expired else error.with_traceback(None)
@@ -184,8 +133,7 @@ class AiohttpTransport:
             ) from None
         finally:
             self._clock.stop(sending)
-        if sending.expired:  # without a length, a closed connection looks like the end
-            raise self._judged(TimeoutError(), written=True)
+            sending.let_go()
         headers = response.headers
         return RawResponse(
             status=response.status,
@@ -227,22 +175,6 @@ class AiohttpTransport:
         self._clock.close()
         if not self._borrowed:
             await self._session.close()
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read a body to its end, where the connection is free again, or close it."""
-    parts = []
-    size = 0
-    try:
-        while part := await response.content.readany():
-            size += len(part)
-            if size > BODY_LIMIT:
-                raise aiohttp.ClientPayloadError(f"more than {BODY_LIMIT} bytes")
-            parts.append(part)
-    finally:
-        if not response.content.at_eof():
-            response.close()
-    return b"".join(parts)
 
 
 def _words(error: Exception) -> str:

@@ -11,9 +11,11 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 HEADS = {
     "capacity": "scenario",
     "downloads": "claim",
+    "journal": "claim",
     "overhead": "claim",
     "peers": "claim",
     "scale": "claim",
+    "soak": "claim",
 }
 
 

@@ -16,7 +16,7 @@ MODULES = sorted(
     for path in PACKAGE.rglob("*.py")
 )
 OWNERS = {
-    "aiohttp": {"_transport", "_download", "sandbox"},
+    "aiohttp": {"_transport", "_download", "_pool", "_sending", "sandbox"},
     "tenacity": {"_retry"},
     "cattrs": {"_wire"},
     "PIL": {"sandbox"},

@@ -3,10 +3,12 @@
 import asyncio
 import contextlib
 import json
+import os
 import socket
+import ssl
+import stat
 import struct
 from collections.abc import Awaitable, Callable
-from ssl import SSLContext
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +32,7 @@ class Wire:
     ) -> None:
         self.reader = reader
         self.writer = writer
+        self._socket = writer.transport.get_extra_info("socket")
 
     async def request(self) -> bytes:
         """Read one request whole; raises IncompleteReadError at the end."""
@@ -44,6 +47,11 @@ class Wire:
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this end of the connection is."""
+        return self._socket.fileno() >= 0
 
     def shut(self) -> None:
         """Close at once, without a turn of the loop in between."""
@@ -62,11 +70,15 @@ Script = Callable[["FaultServer", Wire], Awaitable[None]]
 
 
 class FaultServer:
-    """Play a script on each connection; count the requests that arrived whole."""
+    """
+    Play a script on each connection; count the requests that arrived whole.
 
-    def __init__(self, script: Script, ssl: SSLContext | None = None) -> None:
+    With `tls` every byte is inside it, and `base_url` is https.
+    """
+
+    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
-        self._ssl = ssl
+        self.tls = tls
         self.posts = 0
         self.connections = 0
         self.wires: list[Wire] = []
@@ -75,10 +87,11 @@ class FaultServer:
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, ssl=self._ssl
+            self._serve, "127.0.0.1", 0, ssl=self.tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
-        scheme = "http" if self._ssl is None else "https"
+        self._before = open_sockets()
+        scheme = "http" if self.tls is None else "https"
         self.base_url = f"{scheme}://127.0.0.1:{self.port}/api/paas/v4"
         return self
 
@@ -95,6 +108,16 @@ class FaultServer:
             task.cancel()
         await asyncio.gather(*self._tasks)
         await self._server.wait_closed()
+
+    async def all_gone(self) -> None:
+        """Wait until no socket is open but the server's own."""
+        async with asyncio.timeout(5):
+            while open_sockets() > self._before + sum(w.is_open for w in self.wires):
+                await asyncio.sleep(0.1)
+
+    def stop_listening(self) -> None:
+        """Take no new connections; those there are stay."""
+        self._server.close()
 
     async def read(self, wire: Wire) -> None:
         """Take one request, and count it."""
@@ -117,6 +140,15 @@ class FaultServer:
         with contextlib.suppress(*ends):
             await writer.wait_closed()
         self._tasks.discard(task)
+
+
+def open_sockets() -> int:
+    """Count the sockets of this process."""
+    count = 0
+    for name in os.listdir("/dev/fd"):
+        with contextlib.suppress(OSError):  # that of the listing itself
+            count += stat.S_ISSOCK(os.fstat(int(name)).st_mode)
+    return count
 
 
 def unused_port() -> int:

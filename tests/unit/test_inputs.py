@@ -37,6 +37,10 @@ def test_a_byte_order_mark_is_no_part_of_the_first_prompt(read):
     assert prompts(read(b"\xef\xbb\xbfa fox\n")) == ["a fox"]
 
 
+def test_half_a_byte_order_mark_is_no_text_and_is_not_passed_over(read):
+    assert "byte 0xEF" in the_fault(read(b"\xef\xbb"))[1]
+
+
 def test_a_line_separator_of_unicode_does_not_end_a_prompt(read):
     assert prompts(read("one\u2028prompt\n")) == ["one\u2028prompt"]
 

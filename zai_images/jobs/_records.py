@@ -61,7 +61,11 @@ def refuse_utf16(path: Path) -> None:
 
 
 def _open(path: Path) -> TextIO:
-    return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    file = path.open(encoding="utf-8", errors="surrogateescape", newline="")
+    # Python's own utf-8-sig says nothing of a file that is half a mark and no more.
+    if file.read(1) != "\ufeff":
+        file.seek(0)
+    return file
 
 
 def _lines(file: TextIO) -> Iterator[str]:
