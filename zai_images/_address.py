@@ -11,8 +11,21 @@ from zai_images._config import is_loopback
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_LOCAL_NAT64 = ipaddress.ip_network("64:ff9b:1::/48")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # IANA gives out no other IPv6
+# Not on the public internet, though some versions of Python call them global.
+_SPECIAL = (
+    ipaddress.ip_network("192.0.0.0/24"),  # protocols; one cloud's metadata
+    ipaddress.ip_network("192.88.99.0/24"),  # relays of 6to4
+    ipaddress.ip_network("3fff::/20"),  # documentation
+)
 _PLAIN = re.compile(r"[!-~]+")
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+# What every standard reads as an IPv4 address, and never as a name.
+_ENDS_IN_NUMBER = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
+# Names that only the proxy's own network knows: its machines, a cloud's metadata.
+_LOCAL_NAME = re.compile(
+    r"[^.]+|.*\.(local|localdomain|internal|intranet|private|corp|home|lan|arpa)"
+)
 
 
 class AddressRefusedError(OSError):
@@ -24,12 +37,13 @@ def is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if address in _LOCAL_NAT64 or address.is_site_local or int(address) >> 32 == 0:
-            return False
         for inner in (address.ipv4_mapped, address.sixtofour):
             if inner is not None:
                 return is_public(inner)
-    return address.is_global and not address.is_multicast
+        if address not in _GLOBAL_UNICAST:
+            return False
+    special = any(address in network for network in _SPECIAL)
+    return address.is_global and not address.is_multicast and not special
 
 
 def check_address(text: str, *, loopback: bool) -> None:
@@ -63,22 +77,29 @@ def check_link(url: str, *, loopback: bool, proxied: bool) -> URL:
         # A signed link goes out as it is written: quoting it anew may spoil it.
         link = URL(url, encoded=_PLAIN.fullmatch(url) is not None)
         host = (link.raw_host or "").rstrip(".").lower()
-        _ = link.port
+        port = link.port
     except ValueError:
         raise AddressRefusedError("it is not a URL") from None
     if link.scheme not in ("http", "https"):
         raise AddressRefusedError(f"it is {link.scheme or 'nothing'}, not https")
-    if not host or link.user is not None or link.password is not None:
+    plain = ":" in host or _HOST.fullmatch(host)
+    if not plain or port == 0 or link.user is not None or link.password is not None:
         raise AddressRefusedError("it has no plain host")
     if loopback and is_loopback(host):
         return link
     if link.scheme != "https":
         raise AddressRefusedError("it is http, not https")
-    if proxied or ":" in host:
-        literal = _literal(host)
-        if is_loopback(host) or (literal is not None and not is_public(literal)):
-            raise AddressRefusedError(f"{host} is not a public address")
+    if is_loopback(host) or not _may_be_public(host, named=not proxied):
+        raise AddressRefusedError(f"{host} is not a public address")
     return link
+
+
+def _may_be_public(host: str, *, named: bool) -> bool:
+    """Tell what a host's spelling says; `named`: a name's address is seen later."""
+    if ":" in host or _ENDS_IN_NUMBER.fullmatch(host):
+        literal = _literal(host)
+        return literal is not None and is_public(literal)
+    return named or not _LOCAL_NAME.fullmatch(host)
 
 
 def _literal(host: str) -> Address | None:
@@ -87,8 +108,6 @@ def _literal(host: str) -> Address | None:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         pass
-    if not re.fullmatch(r"[0-9a-fx.]+", host, re.IGNORECASE):
-        return None
     try:
         return ipaddress.IPv4Address(socket.inet_aton(host))
     except OSError:

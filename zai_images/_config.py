@@ -38,6 +38,9 @@ DEFAULT_BASE_URL = "https://api.z.ai/api/paas/v4"
 LIST_PRICE_HOST = "api.z.ai"
 
 
+_URL = re.compile(r"[^\s\"<>\\^`{|}]+")
+
+
 def is_number(value: object, kind: type = float) -> bool:
     """Tell whether a value is a number of a kind: not NaN, and True is none."""
     if isinstance(value, bool) or value != value:  # noqa: PLR0124 - NaN alone differs
@@ -100,7 +103,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class Secret(str):
+class Hidden(str):
     """A text that shows itself only where it is written out on purpose."""
 
     __slots__ = ()
@@ -109,31 +112,55 @@ class Secret(str):
         return "'***'"
 
 
+class Secret(Hidden):
+    """A hidden text that does not travel in a pickle either: what comes out is None."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+
+def secret(text: str | None) -> Secret | None:
+    """Hide a text from whoever looks at the variables of a frame."""
+    return Secret(text) if isinstance(text, str) else text
+
+
 def _key(value: str | None) -> Secret | None:
     if value is not None and not isinstance(value, str):
         raise ConfigurationError(f"the API key is a {type(value).__name__}, not a text")
     if value is None or not value.strip():
         return None
-    key = value.strip()
+    key = Secret(value.strip())  # also in a traceback that shows this frame
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         raise ConfigurationError(
             "the API key has a blank or a character that no HTTP header may hold; "
             "copy it again from the Z.AI console"
         )
-    return Secret(key)
+    return key
 
 
 def _base_url(value: str | None) -> str:
     url = str(value or DEFAULT_BASE_URL).strip().rstrip("/")
+    # What has no scheme may be the key, set in the wrong place: it is not quoted.
+    quoted = f" {_masked(url)!r}" if "://" in url else ""
+    # urlsplit would drop some characters, and others only seem not to be there.
+    if not (url.isprintable() and _URL.fullmatch(url)):
+        raise ConfigurationError(f"base URL{quoted} is not a URL")
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        raise ConfigurationError(f"base URL {_masked(url)!r} is not a URL") from None
+        raise ConfigurationError(f"base URL{quoted} is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(
-            f"base URL {_masked(url)!r} is not an http(s) address; "
-            f"Z.AI's is {DEFAULT_BASE_URL}"
+            f"base URL{quoted} is not an http(s) address; Z.AI's is {DEFAULT_BASE_URL}"
         )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError(
@@ -148,7 +175,7 @@ def _base_url(value: str | None) -> str:
 
 
 def _masked(url: str) -> str:
-    return re.sub(r"//[^/\s]*@", "//***@", url)
+    return re.sub(r"//[^/]*@", "//***@", url)
 
 
 def masked_credentials(error: object) -> str:
@@ -168,7 +195,12 @@ def _proxy(value: str | None) -> str | None:
         raise ConfigurationError(
             "the proxy is not an http(s) address, such as http://proxy.example:3128"
         )
-    return value
+    return Hidden(value)
+
+
+def _hidden(value: Mapping[str, str]) -> Mapping[str, str]:
+    """Hide the values of headers, of which any may be a key to something."""
+    return {k: Hidden(v) if isinstance(v, str) else v for k, v in value.items()}
 
 
 def _prices(value: Mapping[str, float] | None) -> Mapping[str, float] | None:
@@ -226,7 +258,7 @@ class SessionConfig:
     max_downloads: int = attrs.field(default=8, validator=_count)
     prices: Mapping[str, float] | None = attrs.field(default=None, converter=_prices)
     headers: Mapping[str, str] = attrs.field(
-        factory=dict, repr=False, validator=_headers
+        factory=dict, repr=False, converter=_hidden, validator=_headers
     )
     proxy: str | None = attrs.field(
         default=None,
@@ -247,7 +279,7 @@ class SessionConfig:
             ConfigurationError: A setting makes no sense, and how to mend it.
         """
         found = {
-            "api_key": os.environ.get("ZAI_API_KEY"),
+            "api_key": secret(os.environ.get("ZAI_API_KEY")),
             "base_url": os.environ.get("ZAI_BASE_URL"),
         }
         given = {name: value for name, value in settings.items() if value is not None}

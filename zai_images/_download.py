@@ -16,7 +16,8 @@ from yarl import URL
 
 from zai_images._address import AddressRefusedError, check_address, check_link
 from zai_images._config import SessionConfig
-from zai_images._picture import FetchError, NotAPictureError, Picture, inspect
+from zai_images._formats import NotAPictureError
+from zai_images._picture import FetchError, Picture, inspect
 from zai_images._pool import Pool
 from zai_images._response import ImageResponse
 
@@ -78,10 +79,12 @@ class Downloader:
             raise FetchError(f"the link was refused: {error}", lasting=True) from None
         except NotAPictureError as error:
             raise FetchError(str(error)) from None
-        except (aiohttp.InvalidURL, ValueError):
+        except aiohttp.InvalidURL:
             raise FetchError("the link is not a URL", lasting=True) from None
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:  # a bad certificate among them
             raise _unreached(error) from None
+        except ValueError:
+            raise FetchError("the link is not a URL", lasting=True) from None
         except RuntimeError:
             if not self._session.closed:
                 raise

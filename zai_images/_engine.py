@@ -131,7 +131,9 @@ class Engine:
         try:
             picture = await persist_download(once, self._config.retry)
         except FetchError as error:
-            raise not_fetched(response, str(error), url) from None
+            failed = not_fetched(response, str(error), url)
+            self.transport.scrub(failed)
+            raise failed from None
         return attrs.evolve(picture, response=response)
 
     async def discard(self) -> None:

@@ -4,21 +4,17 @@ import asyncio
 import base64
 import errno
 import os
-import struct
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import attrs
 
+from zai_images._formats import measure
 from zai_images._models import ImageRequest
 from zai_images._response import ImageResponse
-
-
-class NotAPictureError(ValueError):
-    """Say why some bytes are not a whole picture."""
 
 
 class FetchError(Exception):
@@ -95,6 +91,44 @@ def write_atomically(target: Path, data: bytes) -> None:
 
     Readable by its owner only: prompts and pictures may be private.
     """
+    with _written_beside(target, data) as name:
+        os.replace(name, target)  # noqa: PTH105 - both sides are one call of the OS
+
+
+def write_new(stem: Path, extension: str, data: bytes) -> Path:
+    """
+    Write `data` under the first of `stem`, `stem-2`, ... that nothing has yet.
+
+    Whole or not there, as `write_atomically`; of two that choose at the same moment
+    each gets a name of its own.
+    """
+    with _written_beside(stem, data) as name:
+        target = stem.with_name(stem.name + extension)
+        number = 1
+        while not _take(name, target):
+            number += 1
+            target = stem.with_name(f"{stem.name}-{number}{extension}")
+    return target
+
+
+def _take(name: str, target: Path) -> bool:
+    """Give a written file a name, unless something has it."""
+    try:
+        try:
+            os.link(name, target)
+        except FileExistsError:
+            return False
+        except OSError:  # a disk without hard links
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            os.replace(name, target)  # noqa: PTH105
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _written_beside(target: Path, data: bytes) -> Iterator[str]:
+    """Write a file that is named within the block, or gone after it."""
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
     # 50 characters are 200 bytes at most, of the 255 that a name may have.
@@ -106,10 +140,10 @@ def write_atomically(target: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, target)  # noqa: PTH105 - both sides are one call of the OS
-    except BaseException:
-        os.unlink(name)  # noqa: PTH108
-        raise
+        yield name
+    finally:
+        with suppress(FileNotFoundError):  # it was renamed
+            os.unlink(name)  # noqa: PTH108
     sync_folder(target.parent)
 
 
@@ -126,122 +160,8 @@ def inspect(data: bytes) -> Picture:
     """
     Find out what picture some bytes are, by the bytes alone.
 
-    Nothing is decoded: the size stands in the header, and each format has an end that
-    a truncated file lacks.
-
     Raises:
         NotAPictureError: They are not a picture, or not a whole one.
     """
-    found = next(
-        (kind for sign, kind in _FORMATS.items() if data.startswith(sign)), None
-    )
-    if found is None:
-        raise NotAPictureError(f"it is not a picture; it begins with {data[:16]!r}")
-    media_type, measure = found
-    try:
-        width, height = measure(data)
-    except (struct.error, IndexError):
-        raise NotAPictureError(f"the {media_type} is cut off in its header") from None
-    if width < 1 or height < 1:
-        raise NotAPictureError(f"the {media_type} says it is {width}x{height} pixels")
+    media_type, width, height = measure(data)
     return Picture(data=data, media_type=media_type, width=width, height=height)
-
-
-def _must_end(whole: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
-    if not whole:
-        raise NotAPictureError(f"the {what} is cut off before its end")
-
-
-# 64 MiB in the usual parts of 8 KiB; more is made to keep a reader busy.
-_PARTS = 10_000
-
-
-def _png(data: bytes) -> tuple[int, int]:
-    if data[12:16] != b"IHDR":
-        raise NotAPictureError("the PNG has no header chunk")
-    width, height = struct.unpack_from(">II", data, 16)
-    position = 8
-    for _ in range(_PARTS):
-        if data[position + 4 : position + 8] == b"IEND":
-            break
-        _must_end(len(data) >= position + 12, "PNG")
-        (length,) = struct.unpack_from(">I", data, position)
-        position += 12 + length  # length, name and checksum around the content
-    else:
-        raise NotAPictureError(f"the PNG has more than {_PARTS} parts")
-    _must_end(len(data) >= position + 12, "PNG")
-    return width, height
-
-
-def _gif(data: bytes) -> tuple[int, int]:
-    width, height = struct.unpack_from("<HH", data, 6)
-    _must_end(data.endswith(b";"), "GIF")
-    return width, height
-
-
-# Start-of-frame markers; the gaps are DHT, JPG and DAC, which are no frames.
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-
-def _jpeg(data: bytes) -> tuple[int, int]:
-    size = None
-    position = 2
-    for _ in range(_PARTS):
-        if data[position] != 0xFF:
-            raise NotAPictureError("the JPEG has a broken segment")
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        (length,) = struct.unpack_from(">H", data, position + 2)
-        if marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, position + 5)
-            size = (width, height)
-        position += 2 + length
-        if marker == 0xDA:  # the picture's data; within it FF D9 is the end alone
-            break
-    else:
-        raise NotAPictureError(f"the JPEG has more than {_PARTS} parts")
-    if size is None:
-        raise NotAPictureError("the JPEG has no frame header")
-    _must_end(data.find(b"\xff\xd9", position) >= 0, "JPEG")
-    return size
-
-
-def _webp(data: bytes) -> tuple[int, int]:
-    (length,) = struct.unpack_from("<I", data, 4)
-    if data[8:12] != b"WEBP":
-        raise NotAPictureError("it is a RIFF file, but not a WebP picture")
-    _must_end(len(data) >= length + 8, "WebP")
-    kind = data[12:16]
-    if kind == b"VP8X":
-        return (
-            int.from_bytes(data[24:27], "little") + 1,
-            int.from_bytes(data[27:30], "little") + 1,
-        )
-    if kind == b"VP8L":
-        (bits,) = struct.unpack_from("<I", data, 21)
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    width, height = struct.unpack_from("<HH", data, 26)
-    return width & 0x3FFF, height & 0x3FFF
-
-
-_Measure = Callable[[bytes], tuple[int, int]]
-_FORMATS: Mapping[bytes, tuple[str, _Measure]] = MappingProxyType(
-    {
-        b"\x89PNG\r\n\x1a\n": ("image/png", _png),
-        b"\xff\xd8\xff": ("image/jpeg", _jpeg),
-        b"GIF87a": ("image/gif", _gif),
-        b"GIF89a": ("image/gif", _gif),
-        b"RIFF": ("image/webp", _webp),
-    }
-)
-
-EXTENSIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "image/png": ".png",
-        "image/jpeg": ".jpg",
-        "image/gif": ".gif",
-        "image/webp": ".webp",
-    }
-)

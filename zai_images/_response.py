@@ -8,8 +8,9 @@ from zai_images._frozen import NOTHING, FrozenJSON
 
 
 def masked(url: str) -> str:
-    """Write a link without its query, which may be a signature."""
+    """Write a link for a log: without its query, which may be a signature."""
     head, mark, _ = url.partition("?")
+    head = "".join(char if char.isprintable() else "\ufffd" for char in head)
     return re.sub(r"//[^/@]*@", "//***@", head) + ("?***" if mark else "")
 
 

@@ -83,8 +83,7 @@ async def read(response: aiohttp.ClientResponse, sent: Sending) -> bytes:
                 raise aiohttp.ClientPayloadError(f"more than {BODY_LIMIT} bytes")
             parts.append(part)
     finally:
-        if not response.content.at_eof():
-            response.close()
+        response.release()  # where the body is not at its end, this closes
     content = b"".join(parts)
     # Without a length, the close that ends an attempt looks like the body's own end.
     if sent.expired and not _is_json(content):

@@ -9,7 +9,7 @@ import attrs
 
 from zai_images import events
 from zai_images._call import Answer, Call
-from zai_images._config import SessionConfig
+from zai_images._config import SessionConfig, secret
 from zai_images._engine import Engine, not_fetched
 from zai_images._errors import ConfigurationError
 from zai_images._ledger import Budget, Ledger, price_of
@@ -54,17 +54,15 @@ class ImageSession:
         max_pictures: int | None = None,
         max_cost: float | None = None,
     ) -> None:
+        api_key = secret(api_key)  # a traceback may show this frame
         self._engine: Engine | None = None
         self._last: Engine | None = None  # closed, and still knows its places
         self._closed = False
         if config is None:
             config = SessionConfig.from_env(api_key=api_key, base_url=base_url)
         else:
-            config = attrs.evolve(
-                config,
-                api_key=api_key or config.api_key,
-                base_url=base_url or config.base_url,
-            )
+            key, url = api_key or config.api_key, base_url or config.base_url
+            config = attrs.evolve(config, api_key=key, base_url=url)
         if config.api_key is None:
             raise ConfigurationError(
                 "There is no API key. Set ZAI_API_KEY (or pass api_key=...), or try "
@@ -78,6 +76,8 @@ class ImageSession:
         self._tally = Tally()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "config"):  # a traceback may show it half made
+            return "<ImageSession that could not be made>"
         state = "closed" if self._closed else "open" if self._engine else "new"
         taken = self._engine.in_flight if self._engine else 0
         return f"<ImageSession {self.config.base_url} {state}, {taken} in flight>"

@@ -5,15 +5,16 @@ The question that matters is whether the request was written, for then it may be
 `ConnectError` says that it was not, `AnswerLostError` that it was.
 """
 
-import ssl
+import sys
 import urllib.request
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
 
 import aiohttp
 
 from zai_images._clock import Clock
-from zai_images._config import Secret, SessionConfig, masked_credentials
+from zai_images._config import Secret, SessionConfig, is_loopback, masked_credentials
 from zai_images._errors import (
     AnswerLostError,
     ConfigurationError,
@@ -22,12 +23,12 @@ from zai_images._errors import (
     ZaiImagesError,
 )
 from zai_images._pool import Pool
+from zai_images._secrecy import bare, without
 from zai_images._sending import Sending, read
 from zai_images._version import __version__
 from zai_images._wire import RawResponse
 
 PATH = "/images/generations"
-SECRET_LENGTH = 8  # characters
 
 
 @runtime_checkable
@@ -85,8 +86,8 @@ class AiohttpTransport:
             "Authorization": Secret(f"Bearer {config.api_key}"),
         }
         self._borrowed = borrowed is not None
-        # Our own session holds the headers; a borrowed one gets them with each request.
-        # So with a proxy, as aiohttp tells that one whatever the session holds.
+        # Our own session holds the headers; else they go with each request: aiohttp
+        # shows those of a session to the proxy, the key among them.
         held = borrowed is None and self._proxy is None
         self._given = None if held else self._headers
         self._session = borrowed or aiohttp.ClientSession(
@@ -109,6 +110,7 @@ class AiohttpTransport:
         """Send `body` once; see `Transport.post`."""
         if self._session.closed:
             raise ConfigurationError("the aiohttp session given as http= is closed")
+        handled = sys.exception()
         sending = Sending(body, self._clock, on_write)
         try:
             response = await self._session.post(
@@ -121,29 +123,48 @@ class AiohttpTransport:
                 raise_for_status=False,
             )
             content = await read(response, sending)
-        except (aiohttp.ClientError, OSError, TimeoutError, ssl.SSLError) as error:
-            # The traceback of aiohttp's frames would carry the headers along.
-            cause = TimeoutError() if sending.expired else error.with_traceback(None)
-            raise self._judged(cause, written=sending.written) from cause
-        except ValueError as error:
-            if sending.written:
-                raise self._judged(error, written=True) from None
-            raise ConfigurationError(
-                f"aiohttp cannot send with these settings: {masked_credentials(error)}"
-            ) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failed = self._failed(error, handled, sending)
+        else:
+            return self._raw(response, content)
         finally:
             self._clock.stop(sending)
             sending.let_go()
+        try:  # Here no variable holds an error that may quote the key.
+            raise failed
+        finally:
+            del failed  # nor does this frame hold itself
+
+    def _raw(self, response: aiohttp.ClientResponse, content: bytes) -> RawResponse:
         headers = response.headers
         return RawResponse(
             status=response.status,
             body=content,
-            retry_after=headers.get("Retry-After"),
-            request_id=headers.get("X-Request-Id"),
+            retry_after=self._masked(headers.get("Retry-After")),
+            request_id=self._masked(headers.get("X-Request-Id")),
+        )
+
+    def _failed(
+        self, error: Exception, handled: BaseException | None, sending: Sending
+    ) -> ZaiImagesError:
+        """Make an error of ours, caused by the other where that shows no secret."""
+        if sending.expired:
+            error = TimeoutError()
+        told = f"{error!s} {error!r}"
+        if isinstance(error, aiohttp.ClientError | OSError):
+            failed = self._judged(error, written=sending.written)
+            if self._masked(told) == told:
+                failed.__cause__ = bare(error, handled)
+            return failed
+        if sending.written:
+            return self._judged(error, written=True)
+        return ConfigurationError(
+            "aiohttp cannot send with these settings: "
+            f"{self._masked(masked_credentials(error))}"
         )
 
     def _judged(self, error: Exception, *, written: bool) -> TransportError:
-        what = _words(error)
+        what = str(self._masked(_words(error)))
         if not written:
             return ConnectError(
                 f"No connection to {self._url} ({what}). Nothing was sent or billed. "
@@ -161,14 +182,12 @@ class AiohttpTransport:
         )
 
     def scrub(self, error: ZaiImagesError) -> None:
-        """Mask the key in an error; one of a few letters is no secret."""
-        if len(self._key) < SECRET_LENGTH:
-            return
+        """Mask the key in an error, should the service have quoted it."""
         error.args = tuple(self._masked(one) for one in error.args)
         vars(error).update({k: self._masked(v) for k, v in vars(error).items()})
 
-    def _masked(self, value: object) -> object:
-        return value.replace(self._key, "***") if isinstance(value, str) else value
+    def _masked(self, value: Any) -> Any:  # noqa: ANN401 - the same, masked
+        return without(value, self._key)
 
     async def aclose(self) -> None:
         """Close the pool, unless it was borrowed."""
@@ -181,6 +200,7 @@ def _words(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error  # what happened, without aiohttp's view of the address
     text = " ".join(masked_credentials(error).split())
+    text = "".join(char for char in text if char.isprintable())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
@@ -188,7 +208,10 @@ def _proxy_of_environment(config: SessionConfig) -> str | None:
     # aiohttp's own trust_env also reads netrc, which would replace the Bearer key.
     if urllib.request.proxy_bypass(config.host):
         return None
-    return urllib.request.getproxies().get(config.base_url.partition(":")[0])
+    found = urllib.request.getproxies().get(config.base_url.partition(":")[0])
+    if found and config.loopback and not is_loopback(urlsplit(found).hostname or ""):
+        return None  # it could not reach this machine, and would read the key
+    return found
 
 
 def open_transport(config: SessionConfig, http: Http | None) -> Transport:

@@ -139,7 +139,7 @@ async def test_a_link_into_the_private_sandbox_is_not_promised(cli, monkeypatch)
 
     monkeypatch.setattr("zai_images._picture.write_atomically", write)
 
-    ran = await cli("generate", "a fox", "--sandbox")
+    ran = await cli("generate", "a fox", "--sandbox", "-o", "x.png")
 
     assert ran.code == 4
     assert "http" not in ran.err

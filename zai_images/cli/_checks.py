@@ -119,6 +119,7 @@ async def post(
         took = loop.time() - start
         return judge(raw, now=datetime.now(UTC)), took
     except ZaiImagesError as error:
+        transport.scrub(error)
         return error, loop.time() - start
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from zai_images.cli._exit import Interruptions, UsageError, carry_out
-from zai_images.cli._formats import csv_header, csv_row, json_line, openai_line
+from zai_images.cli._formats import csv_header, csv_row, full_line, openai_line
 from zai_images.cli._options import FOLDER, JSON
 from zai_images.cli._talk import Talk, some
 from zai_images.jobs import ImageJob, JobRecord
@@ -25,7 +25,7 @@ FORMAT = Annotated[
     ),
 ]
 _WRITERS: Mapping[str, Callable[[JobRecord], str | None]] = MappingProxyType(
-    {"jsonl": json_line, "csv": csv_row, "openai": openai_line}
+    {"jsonl": full_line, "csv": csv_row, "openai": openai_line}
 )
 
 

@@ -2,11 +2,11 @@
 
 import csv
 import io
-import json
 from typing import Any
 
 import attrs
 
+from zai_images.cli._talk import harmless, json_line
 from zai_images.jobs import JobRecord, State
 
 # What a spreadsheet would run: by these a cell begins that is a formula.
@@ -34,9 +34,9 @@ _PICTURE = (State.ANSWERED, State.SAVED)
 _OPEN = (State.PENDING, State.SENT)
 
 
-def json_line(one: JobRecord) -> str:
+def full_line(one: JobRecord) -> str:
     """Write all that is known."""
-    return _dump(attrs.asdict(one, recurse=False) | {"state": str(one.state)})
+    return json_line(attrs.asdict(one, recurse=False) | {"state": str(one.state)})
 
 
 def csv_header() -> str:
@@ -56,7 +56,7 @@ def csv_row(one: JobRecord) -> str:
 def _row(cells: tuple[object, ...]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+    return harmless(text.getvalue())
 
 
 def _cell(value: object) -> object:
@@ -77,7 +77,7 @@ def openai_line(one: JobRecord) -> str | None:
     else:
         code = one.code or str(one.state)
         error = {"code": code, "message": one.error or str(one.state)}
-    return _dump(
+    return json_line(
         {
             "id": f"batch_req_{one.key}",
             "custom_id": one.key if one.id is None else str(one.id),
@@ -85,7 +85,3 @@ def openai_line(one: JobRecord) -> str | None:
             "error": error,
         }
     )
-
-
-def _dump(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False, default=str)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+from rich.text import Text
 
 from zai_images import events
 from zai_images._download import expiry
 from zai_images._errors import DownloadError
+from zai_images._formats import EXTENSIONS
 from zai_images._models import ImageRequest
-from zai_images._picture import EXTENSIONS, Picture
+from zai_images._picture import Picture, write_new
 from zai_images._response import ImageResponse
 from zai_images._session import ImageSession
 from zai_images.cli._exit import Interruptions, UsageError, carry_out
@@ -21,7 +23,7 @@ from zai_images.cli._memory import remember
 from zai_images.cli._options import JSON, SANDBOX, PictureOptions
 from zai_images.cli._progress import duration
 from zai_images.cli._service import open_service, raise_open_files
-from zai_images.cli._talk import Talk
+from zai_images.cli._talk import Talk, shown, whole_link
 from zai_images.jobs._names import slug
 
 _DEFAULTS = PictureOptions()
@@ -106,8 +108,9 @@ async def _make(talk: Talk, request: ImageRequest, *, sandbox: bool) -> Picture:
         if isinstance(event, events.Abandoned):
             left.append(event)
 
+    quality = str(request.quality or "any quality")
     waiting = (
-        talk.console.status(f"making a picture ({request.quality or 'any quality'})")
+        talk.console.status(Text(f"making a picture ({shown(quality, 50)})"))
         if talk.on_terminal
         else nullcontext()
     )
@@ -131,17 +134,17 @@ async def _write(
     talk: Talk, picture: Picture, output: Path | None, *, sandbox: bool
 ) -> Path:
     extension = EXTENSIONS[picture.media_type]
-    request = picture.request
-    path = output or _free_name(slug(request.prompt if request else ""), extension)
+    stem = Path(slug(picture.request.prompt if picture.request else ""))
     if output is not None and output.suffix.lower() != extension:
         talk.say(f"note: the picture is {picture.media_type}, whatever the name says")
     try:
-        await picture.save(path)
+        if output is not None:
+            return await picture.save(output)
+        return await asyncio.to_thread(write_new, stem, extension, picture.data)
     except OSError:
         if picture.response is not None and not sandbox:
             _say_link(talk, picture.response)
         raise
-    return path
 
 
 def _say_abandoned(talk: Talk, left: list[events.Abandoned]) -> None:
@@ -157,7 +160,7 @@ def _say_link(talk: Talk, response: ImageResponse) -> None:
     """Give away the link of a picture that is paid and has no file."""
     until = expiry(response.url, response)
     good = f", is good until {until:%Y-%m-%d %H:%M} UTC" if until else ""
-    talk.say(f"It is paid. Its link, in full{good}: {response.url}")
+    talk.say(f"It is paid. Its link, in full{good}: {whole_link(response.url)}")
 
 
 def _say_facts(talk: Talk, picture: Picture, *, sandbox: bool) -> None:
@@ -167,15 +170,6 @@ def _say_facts(talk: Talk, picture: Picture, *, sandbox: bool) -> None:
     if picture.cost is not None:
         facts.append(f"${picture.cost:g}" + (" if it were real" if sandbox else ""))
     talk.say(", ".join(facts))
-
-
-def _free_name(stem: str, extension: str) -> Path:
-    path = Path(stem + extension)
-    number = 1
-    while path.exists():
-        number += 1
-        path = Path(f"{stem}-{number}{extension}")
-    return path
 
 
 def _record(picture: Picture, path: Path) -> Mapping[str, Any]:

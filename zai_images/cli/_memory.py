@@ -17,6 +17,7 @@ from typing import Any
 
 from zai_images._config import SessionConfig
 from zai_images._picture import write_atomically
+from zai_images._private import make_folder
 from zai_images._stats import SessionStats
 
 _LABEL = b"zai-images: whose limits are these"
@@ -71,7 +72,7 @@ def remember(config: SessionConfig, stats: SessionStats) -> None:
         return
     try:
         path = limits_file()
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         content = json.dumps(_read() | {name: now}, indent=1)
         write_atomically(path, content.encode() + b"\n")
     except (OSError, RuntimeError) as error:

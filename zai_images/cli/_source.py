@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zai_images._errors import InvalidRequestError
+from zai_images._private import opener
 from zai_images.cli._exit import UsageError, sentence
 from zai_images.cli._talk import Talk, shown, some
 from zai_images.jobs import InputCheck, PromptFile
@@ -45,7 +46,7 @@ def name_of(prompts: str) -> str:
 
 
 def _copy(prompts: str, copy: Path, talk: Talk) -> None:
-    with copy.open("wb") as target:
+    with open(copy, "wb", opener=opener) as target:
         if prompts != STDIN:
             with Path(prompts).open("rb") as source:
                 shutil.copyfileobj(source, target)

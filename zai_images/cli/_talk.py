@@ -5,7 +5,9 @@ import errno
 import json
 import os
 import sys
+import unicodedata
 from typing import Any, TextIO, cast
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.text import Text
@@ -20,6 +22,26 @@ def shown(text: str, most: int = 500) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def _commands(char: str) -> bool:
+    """Tell what moves a terminal or turns its text round, instead of being shown."""
+    return unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp")
+
+
+def harmless(text: str) -> str:
+    """Write what a terminal would obey as JSON writes it; lines may end."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        json.dumps(char)[1:-1] if char != "\n" and _commands(char) else char
+        for char in text
+    )
+
+
+def whole_link(url: str) -> str:
+    """Write a link so that it can be copied from a terminal and still leads there."""
+    return "".join(quote(char) if _commands(char) else char for char in url)
+
+
 def some(number: int, thing: str) -> str:
     """Write a number of things: `1 picture`, `2 pictures`."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
@@ -29,6 +51,11 @@ def dollars(amount: float) -> str:
     """Write a sum, with a third digit where it counts: `$0.24`, `$0.015`."""
     text = f"{amount:.3f}"
     return f"${text.removesuffix('0')}"
+
+
+def json_line(record: object) -> str:
+    """Write a record for programs, of which a terminal obeys nothing either."""
+    return harmless(json.dumps(record, ensure_ascii=False, default=str))
 
 
 class _Ear:
@@ -82,7 +109,7 @@ class Talk:
 
     def say(self, text: str, style: str = "") -> None:
         """Write a line on stderr."""
-        self.console.print(Text(text, style=style), soft_wrap=True)
+        self.console.print(Text(harmless(text), style=style), soft_wrap=True)
 
     async def put(self, *data: tuple[str | None, object]) -> None:
         """
@@ -95,7 +122,7 @@ class Talk:
     def put_now(self, *data: tuple[str | None, object]) -> None:
         """Write data on stdout, and keep quiet when nobody reads it any more."""
         if self.as_json:
-            lines = [json.dumps(record, ensure_ascii=False) for _, record in data]
+            lines = [json_line(record) for _, record in data]
         else:
             lines = [line for line, _ in data if line is not None]
         if not lines or not self._heard:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from zai_images._picture import sync_folder, write_atomically
+from zai_images._private import make_folder
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._journal import Saved
 from zai_images.jobs._lookups import SHARD
@@ -20,6 +21,7 @@ RESERVE = 256 * 1024  # bytes: room in the journal for the links of what is in f
 _PATIENCE = 10.0  # seconds; no file takes that long on a disk that works
 _LOCK = ".lock"
 _RESERVE = ".reserve"
+_MAKE = os.O_CREAT | os.O_NOFOLLOW  # a folder that others may write to may hold links
 _OURS = {_LOCK, _RESERVE, PICTURES, *(JOURNAL + end for end in ("", "-wal", "-shm"))}
 _PART = re.compile(r"\..*\.part")
 
@@ -63,8 +65,7 @@ class JobFolder:
     def _make(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise JobError(f"{self.path} is a file; name a folder")
-        made_in = [folder for folder in self.path.parents if not folder.exists()]
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        made = make_folder(self.path)
         strangers = {entry.name for entry in self.path.iterdir()} - _OURS
         pictures = self.path / PICTURES
         if not self.journal.exists():
@@ -78,11 +79,11 @@ class JobFolder:
                     f"{min(strangers)!r}. Nothing was sent; name another folder."
                 )
         pictures.mkdir(mode=0o700, exist_ok=True)
-        for folder in made_in:
+        for folder in made:
             sync_folder(folder.absolute().parent)
 
     def _take_lock(self) -> None:
-        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock = os.open(self.path / _LOCK, os.O_RDWR | _MAKE, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -98,7 +99,7 @@ class JobFolder:
         reserve = self.path / _RESERVE
         if reserve.exists() and reserve.stat().st_size >= RESERVE:
             return
-        descriptor = os.open(reserve, os.O_WRONLY | os.O_CREAT, 0o600)
+        descriptor = os.open(reserve, os.O_WRONLY | _MAKE, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, RESERVE)
         finally:

@@ -13,10 +13,11 @@ from zai_images import events
 from zai_images._config import SessionConfig
 from zai_images._download import expiry
 from zai_images._errors import ContentRefusedError, ZaiImagesError
+from zai_images._formats import EXTENSIONS
 from zai_images._ledger import price_of
 from zai_images._models import ImageRequest
 from zai_images._outcomes import Done, Failed
-from zai_images._picture import EXTENSIONS, Picture
+from zai_images._picture import Picture
 from zai_images._protocol import judge
 from zai_images._response import ImageResponse
 from zai_images._wire import RawResponse

@@ -8,14 +8,16 @@ journal added to each call's ledger. So a job has no fan-out of its own.
 import asyncio
 from collections.abc import Callable
 
+import attrs
+
 from zai_images._call import Answer
 from zai_images._config import SessionConfig
 from zai_images._errors import Billed, BudgetError, ConfigurationError, ZaiImagesError
 from zai_images._ledger import Ledger
 from zai_images._models import ImageRequest
 from zai_images._picture import Picture
+from zai_images._secrecy import without
 from zai_images._session import ImageSession
-from zai_images._transport import SECRET_LENGTH
 from zai_images._wire import RawResponse
 from zai_images.jobs import _journal as journal
 from zai_images.jobs._errors import DiskError, JobError
@@ -38,7 +40,7 @@ class Books:
     ) -> None:
         self.unwritten: dict[int, RawResponse] = {}
         self._writer = writer
-        self._key = (key or "").encode()
+        self._key = str(key or "")
         self._on_trouble = on_trouble
 
     async def intend(self, number: int) -> None:
@@ -81,14 +83,9 @@ class Books:
         self._writer.post(journal.settle(number, target, maybe=maybe))
 
     def _scrubbed(self, raw: RawResponse) -> RawResponse:
-        if len(self._key) < SECRET_LENGTH or self._key not in raw.body:
-            return raw
-        return RawResponse(
-            status=raw.status,
-            body=raw.body.replace(self._key, b"***"),
-            retry_after=raw.retry_after,
-            request_id=raw.request_id,
-        )
+        # Latin-1 leaves every byte as it is.
+        body: str = without(raw.body.decode("latin-1"), self._key)
+        return attrs.evolve(raw, body=body.encode("latin-1"))
 
 
 class Entry:

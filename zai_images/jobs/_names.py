@@ -3,7 +3,7 @@
 import re
 import string
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from zai_images._errors import InvalidRequestError
 from zai_images._models import ImageRequest
@@ -13,6 +13,11 @@ LONGEST = 40  # characters of a slug
 LONGEST_NAME = 180  # bytes of a name; with all that is added, 255 is the most
 FIELDS = ("index", "slug", "key8", "key", "id", "model", "quality", "size")
 _ENOUGH = 400  # characters of a prompt that are looked at
+# Letters and marks by their category, and yet nothing that could be seen.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\ufe00-\ufe0f"
+    "\U000e0100-\U000e01ef]"
+)
 _DEVICES = re.compile(  # of Windows, with whatever extension
     r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.ASCII | re.IGNORECASE
 )
@@ -22,16 +27,26 @@ _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
 
 def slug(prompt: str, longest: int = LONGEST) -> str:
     """Make letters, digits and dashes of a prompt: `a-fox-in-the-snow`."""
-    text = unicodedata.normalize("NFKC", prompt[:_ENOUGH].lower())
-    # Marks are part of letters: without them Hindi or Arabic would fall apart.
-    kept = (char if unicodedata.category(char)[0] in "LNM" else " " for char in text)
-    words = "-".join("".join(kept).split())
+    text = _UNSEEN.sub("", prompt[:_ENOUGH])
+    # Twice: some capitals are such only once they are taken apart.
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+    words = "-".join("".join(_kept(text)).split())
     cut = words[:longest]
     if len(words) > longest and words[longest] != "-":
         head, dash, _ = cut.rpartition("-")
         cut = head if dash and len(head) > longest // 2 else cut
     cut = cut.strip("-") or "picture"
     return f"picture-{cut}" if _DEVICES.fullmatch(cut) else cut
+
+
+def _kept(text: str) -> Iterator[str]:
+    """Keep letters and digits, with the marks that are part of them (as in Hindi)."""
+    last = " "
+    for char in text:
+        kind = unicodedata.category(char)[0]
+        alone = last == " " and kind == "M"
+        last = char if kind in "LNM" and not alone else " "
+        yield last
 
 
 class NameTemplate:

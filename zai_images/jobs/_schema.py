@@ -74,7 +74,13 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 def _connected(path: Path, *, read_only: bool) -> sqlite3.Connection:
     if not read_only:  # readable by its owner only: prompts and links are private
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            os.fchmod(file, 0o600)  # a copy may have been left open to others
+        except PermissionError:
+            pass  # it is somebody else's, who lets us write to it
+        finally:
+            os.close(file)
     mode = "ro" if read_only else "rw"
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
