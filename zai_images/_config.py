@@ -55,7 +55,9 @@ def _not_negative(_: object, attribute: Any, value: float) -> None:  # noqa: ANN
 
 def _above_zero(_: object, attribute: Any, value: float) -> None:  # noqa: ANN401 - same
     if not (is_number(value) and value > 0):
-        raise ConfigurationError(f"{attribute.name} cannot be {value!r}; use 1 or more")
+        raise ConfigurationError(
+            f"{attribute.name} cannot be {value!r}; use more than 0 seconds"
+        )
 
 
 def _count(_: object, attribute: Any, value: int) -> None:  # noqa: ANN401 - same

@@ -87,7 +87,7 @@ class Downloader:
             raise FetchError("the link is not a URL", lasting=True) from None
         except RuntimeError:
             if not self._session.closed:
-                raise
+                raise  # pragma: no cover - a fault of aiohttp or ours must stay one
             raise FetchError("the session was closed", lasting=True) from None
         raise FetchError(f"more than {REDIRECTS} redirects", lasting=True)
 

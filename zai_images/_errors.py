@@ -25,7 +25,7 @@ it in plain attributes: that is what lets all of them be pickled.
 """
 
 from datetime import datetime
-from typing import Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack
 
 from zai_images._response import ContentFilter, ImageResponse
 
@@ -62,7 +62,7 @@ class ZaiImagesError(Exception):
         """Say that an earlier attempt of the same request may have been billed."""
         self.billed = "maybe"
         words = "But an earlier attempt of the same request may have been billed:"
-        self.args = (f"{self} {words} {earlier}",)
+        self.args: tuple[Any, ...] = (f"{self} {words} {earlier}",)
 
 
 class ConfigurationError(ZaiImagesError):
@@ -150,11 +150,11 @@ class APIError(ZaiImagesError):
 
     def __init__(self, text: str, **reply: Unpack[Reply]) -> None:
         super().__init__(text)
-        self.status = reply.get("status", 0)
-        self.code = reply.get("code")
-        self.message = reply.get("message", "")
-        self.request_id = reply.get("request_id")
-        self.retry_after = reply.get("retry_after")
+        self.status: int = reply.get("status", 0)
+        self.code: str | None = reply.get("code")
+        self.message: str = reply.get("message", "")
+        self.request_id: str | None = reply.get("request_id")
+        self.retry_after: float | None = reply.get("retry_after")
 
 
 class AuthenticationError(APIError):

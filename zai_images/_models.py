@@ -30,7 +30,10 @@ def _text(value: object, field: str) -> str:
     return value
 
 
-def _model(value: object) -> str:
+# These are typed as a request is to be made; they check it for who does not.
+
+
+def _model(value: str) -> str:
     if isinstance(value, str) and value in MODELS:
         return value
     name = _text(value, "model").strip().lower()
@@ -41,7 +44,7 @@ def _model(value: object) -> str:
     return name
 
 
-def _prompt(value: object) -> str:
+def _prompt(value: str) -> str:
     prompt = _text(value, "prompt")
     if not prompt.strip():
         raise InvalidRequestError(
@@ -50,7 +53,7 @@ def _prompt(value: object) -> str:
     return prompt
 
 
-def _user_id(value: object) -> str | None:
+def _user_id(value: str | None) -> str | None:
     if value is None:
         return None
     user_id = _text(value, "user_id")
@@ -63,7 +66,7 @@ def _user_id(value: object) -> str | None:
     return user_id
 
 
-def _caller_id(value: object) -> str | int | None:
+def _caller_id(value: str | int | None) -> str | int | None:
     if value is None or (isinstance(value, str | int) and not isinstance(value, bool)):
         return value
     raise InvalidRequestError(
@@ -72,7 +75,7 @@ def _caller_id(value: object) -> str | int | None:
     )
 
 
-def _extra(value: Any) -> FrozenJSON:  # noqa: ANN401 - whatever a caller passed
+def _extra(value: Mapping[str, Any]) -> FrozenJSON:
     if isinstance(value, FrozenJSON) and value is NOTHING:
         return value
     if not isinstance(value, Mapping):

@@ -201,7 +201,8 @@ async def persist(
         return retry.pause(error) if isinstance(error, ZaiImagesError) else 0.0
 
     def announce(state: RetryCallState) -> None:
-        if (error := _failure(state)) is not None:
+        error = _failure(state)
+        if error is not None:  # pragma: no branch - nobody sleeps after a success
             on_retry(error, state.upcoming_sleep)
 
     retrying = AsyncRetrying(

@@ -63,8 +63,8 @@ class AiohttpTransport:
     def __init__(
         self, config: SessionConfig, borrowed: aiohttp.ClientSession | None = None
     ) -> None:
-        if config.api_key is None:  # the session has said so in a better sentence
-            raise ConfigurationError("no API key")
+        if config.api_key is None:  # pragma: no cover - for the types: the session
+            raise ConfigurationError("no API key")  # has said so in a better sentence
         self._key = config.api_key
         self._url = config.base_url + PATH
         self._clock = Clock(config.timeouts.total)

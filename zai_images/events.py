@@ -15,6 +15,22 @@ from zai_images._errors import Billed, ZaiImagesError
 from zai_images._models import ImageRequest
 from zai_images._response import ImageResponse
 
+__all__ = [
+    "Abandoned",
+    "Answered",
+    "CallEvent",
+    "Downloaded",
+    "Event",
+    "Failed",
+    "LimitChanged",
+    "Observer",
+    "Queued",
+    "Refused",
+    "Retried",
+    "Sent",
+    "fan_out",
+]
+
 _log = logging.getLogger("zai_images")
 
 
@@ -130,10 +146,8 @@ class Failed(CallEvent):
 Observer = Callable[[Event], None]
 
 
-def notify(observer: Observer | None, event: Event) -> None:
+def notify(observer: Observer, event: Event) -> None:
     """Tell an observer, whatever it does."""
-    if observer is None:
-        return
     try:
         observer(event)
     except Exception:  # noqa: BLE001 - a stranger's code, and only advisory

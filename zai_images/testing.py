@@ -111,7 +111,7 @@ class ScriptedTransport:
     def __init__(self, script: Iterable[Script] = (), *, record: bool = True) -> None:
         self._script = list(script) or [Script()]
         self._record = record
-        self.posts = 0
+        self.posts: int = 0
         self.bodies: list[bytes] = []
 
     @property

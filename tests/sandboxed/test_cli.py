@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -266,13 +265,15 @@ def test_ctrl_c_while_it_starts_shows_no_traceback(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_it_runs_as_a_module_too(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["zai-images", "--version"])
+def test_it_runs_as_a_module_too():
+    ran = subprocess.run(
+        [sys.executable, "-m", "zai_images", "--version"],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
 
-    with pytest.raises(SystemExit, match="0"):
-        runpy.run_module("zai_images", run_name="__main__")
-
-    assert capsys.readouterr().out.strip() == zai_images.__version__
+    assert ran.stdout.strip() == zai_images.__version__
 
 
 def test_a_missing_package_of_the_extra_is_a_sentence(monkeypatch, capsys):

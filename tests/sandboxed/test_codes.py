@@ -302,6 +302,15 @@ async def test_a_used_up_allowance_says_when_it_is_renewed():
     assert caught.value.resets_at.isoformat() == "2026-08-25T07:41:44+08:00"
 
 
+async def test_a_time_of_renewal_that_is_none_is_left_out():
+    body = refusal("1308", "cap reached, resets at 2026-02-30 25:41:44")
+    async with answering((429, body)) as server, session(server) as one:
+        with pytest.raises(QuotaError, match="2026-02-30 25:41:44") as caught:
+            await one.generate("a fox")
+
+    assert caught.value.resets_at is None
+
+
 async def test_errors_of_the_service_survive_pickling():
     body = refusal("1301") | {"contentFilter": [{"role": "user", "level": 2}]}
     async with answering((400, body)) as server, session(server) as one:

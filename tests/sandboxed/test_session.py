@@ -25,6 +25,7 @@ from zai_images import (
     BudgetError,
     BusyError,
     ConfigurationError,
+    ConnectError,
     ImageRequest,
     ImageSession,
     InvalidRequestError,
@@ -104,6 +105,20 @@ class TestOpeningAndClosing:
         with pytest.raises(ConfigurationError, match="another running event loop"):
             await asyncio.to_thread(elsewhere)
         await session.aclose()
+
+    def test_a_session_goes_on_when_its_loop_rests_unclosed(self):
+        """The first loop may run again, so what was open there is left, and warns."""
+        session = scripted()
+        loops = asyncio.new_event_loop(), asyncio.new_event_loop()
+        with pytest.warns(ResourceWarning, match="Unclosed client session"):
+            for loop in loops:
+                assert loop.run_until_complete(session.generate("a fox"))
+            loops[-1].run_until_complete(session.aclose())
+            gc.collect()
+        for loop in loops:
+            loop.close()
+
+        assert session.stats().pictures == 2
 
     async def test_a_forgotten_session_warns(self):
         gc.collect()  # other tests' litter is not this one's
@@ -236,6 +251,22 @@ class TestPlaces:
             assert transport.posts == 1
             assert caught.value.retry_after is None
             assert caught.value.billed == "no"
+
+    @pytest.mark.looptime
+    async def test_a_call_that_waited_for_a_connection_ends_in_that_error(self):
+        """Its place was taken by another while it paused; that is not what failed."""
+        config = SessionConfig(api_key=KEY, max_in_flight=1)
+        refused = Script(error=ConnectError("nobody listens"), written=False)
+        transport = ScriptedTransport([refused, Script(delay=60)])
+        async with ImageSession(config, http=transport) as session:
+            first = asyncio.create_task(session.generate("a fox", max_wait=20))
+            await asyncio.sleep(0.1)
+            second = asyncio.create_task(session.generate("a cat"))
+            with pytest.raises(ConnectError, match="nobody listens"):
+                await first
+            await second
+
+        assert transport.posts == 2
 
     @pytest.mark.looptime
     async def test_max_wait_never_cuts_a_sent_request_short(self):

@@ -163,6 +163,13 @@ def test_requests_can_be_keys_of_a_dictionary():
         first.prompt = "a cat"
 
 
+def test_undocumented_fields_are_a_mapping_like_any_other():
+    extra = ImageRequest("a fox", extra={"seed": 1, "style": {"ink": True}}).extra
+
+    assert (len(extra), extra["seed"], [*extra]) == (2, 1, ["seed", "style"])
+    assert not ImageRequest("a fox").extra
+
+
 def test_requests_survive_pickling():
     request = ImageRequest("a fox", extra={"seed": [7]}, id="row-1", quality="hd")
 

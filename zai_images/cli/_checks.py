@@ -73,12 +73,6 @@ def check_key() -> tuple[Check, Secret | None]:
     return Check(name="key", status="ok", detail="ZAI_API_KEY is set"), key
 
 
-def _no_key(detail: str, advice: str = "") -> Check:
-    return Check(
-        name="key", status="problem", detail=detail, advice=advice, account=True
-    )
-
-
 def check_address() -> tuple[Check, str | None]:
     """Look whether the base URL can be one of this API."""
     given = os.environ.get("ZAI_BASE_URL")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
 from cyclopts import Parameter, validators
@@ -74,7 +74,7 @@ class PictureOptions:
     ] = None
 
     @property
-    def given(self) -> Mapping[str, str]:
+    def given(self) -> Mapping[str, Any]:
         """The options that were written, as fields of a request."""
         return {k: v for k, v in attrs.asdict(self).items() if v is not None}
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from zai_images._errors import InvalidRequestError
 from zai_images._wire import encode
 from zai_images.jobs._inputs import (
     InputCheck,
@@ -202,3 +203,18 @@ def take_staged(connection: sqlite3.Connection) -> None:
 def drop_staged(connection: sqlite3.Connection) -> None:
     """Forget what was put aside."""
     connection.execute("DROP TABLE IF EXISTS temp.staged")
+
+
+def refuse_bad(found: InputCheck) -> None:
+    """
+    Say what cannot be used of an input that was to be used whole.
+
+    Raises:
+        InvalidRequestError: Naming the first line, and how many there are.
+    """
+    if found.bad_lines:
+        first = found.bad[0]
+        raise InvalidRequestError(
+            f"line {first.line}: {first.message} ({found.bad_lines} of the requests "
+            "cannot be used; nothing was sent)"
+        )

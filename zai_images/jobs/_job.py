@@ -1,8 +1,8 @@
 """A durable job: a folder that can be taken up again wherever it was left."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -165,13 +165,19 @@ class ImageJob:
             on_bad: Told of each line that cannot be used, in a thread.
         """
         found = found_in(requests)
-
-        def step(connection: sqlite3.Connection) -> JobPlan:
-            return plan(connection, found, repeat=repeat, price=price, on_bad=on_bad)
-
+        step = partial(plan, found=found, repeat=repeat, price=price, on_bad=on_bad)
         return await self._store.do(step)
 
-    plan_new = staticmethod(plan_new)
+    @staticmethod
+    async def plan_new(
+        requests: PromptFile | Iterable[Any],
+        *,
+        price: Price,
+        repeat: int = 1,
+        on_bad: OnBad | None = None,
+    ) -> JobPlan:
+        """Tell what a run in a new folder would do; the rest is as with `plan`."""
+        return await plan_new(requests, price=price, repeat=repeat, on_bad=on_bad)
 
     async def run(  # noqa: PLR0913 - what a run may be told, by keyword
         self,
@@ -212,12 +218,8 @@ class ImageJob:
         """
         if requests is not None:
             found = await self.take(requests, repeat=repeat, skip_invalid=skip_invalid)
-            if found.bad_lines and not skip_invalid:
-                first = found.bad[0]
-                raise InvalidRequestError(
-                    f"line {first.line}: {first.message} ({found.bad_lines} of the "
-                    "requests cannot be used; nothing was sent)"
-                )
+            if not skip_invalid:
+                intake.refuse_bad(found)
         kinds = ("unknown", "dead") if on_unknown == "resend" else ()
         return await self._run(session, kinds, journal.WANTED, max_failures, limit)
 

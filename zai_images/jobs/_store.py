@@ -52,7 +52,8 @@ class Store:
 
     def _make_room(self, error: sqlite3.Error) -> None:
         """Let the journal have the reserve; on a full disk, the journal alone."""
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        # An error that SQLite itself did not raise has no code.
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             self.folder.store_no_more()
         self.folder.free_reserve()
 

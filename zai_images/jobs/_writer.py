@@ -98,7 +98,12 @@ class Writer:
             while not self._tasks.empty():
                 tasks.append(self._tasks.get())
             ended = None in tasks
-            self._commit([task for task in tasks if task is not None])
+            steps = [task for task in tasks if task is not None]
+            try:
+                self._commit(steps)
+            except Exception as error:  # noqa: BLE001 - or all would wait for ever
+                for task in steps:
+                    self._tell(task, None, error)
         with suppress(sqlite3.Error):  # the next to open it recovers the log
             self._connection.close()
 

@@ -1,0 +1,45 @@
+"""What bytes are a picture, without any network."""
+
+import struct
+
+import pytest
+
+from zai_images._address import AddressRefusedError, check_link
+from zai_images._download import _unreached
+from zai_images._formats import NotAPictureError
+from zai_images._picture import inspect
+
+PNG_HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(
+    ">I4sIIBBBBBI", 13, b"IHDR", 8, 8, 8, 2, 0, 0, 0, 0
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (PNG_HEAD + struct.pack(">I4sI", 0, b"tEXt", 0) * 10_001, "PNG"),
+        (b"\xff\xd8\xff\xe0\x00\x02" + b"\xff\xe1\x00\x02" * 10_001, "JPEG"),
+        (b"\xff\xd8" + b"\xff" * 10_001, "JPEG"),
+    ],
+)
+def test_a_picture_of_endless_parts_is_none(data, kind):
+    """Tens of thousands of empty ones are there to keep a reader busy."""
+    with pytest.raises(NotAPictureError, match=f"the {kind} has more than 10000 parts"):
+        inspect(data)
+
+
+@pytest.mark.parametrize("host", ["cafe.fade", "ad.bed.cafe"])
+def test_a_name_that_could_be_hexadecimal_is_a_name(host):
+    assert check_link(f"https://{host}/a.png", loopback=False, proxied=False)
+
+
+def test_a_refused_address_is_named_among_several_failures():
+    """Where a name has several addresses, each is tried and all failures are told."""
+    refused = AddressRefusedError("10.0.0.1 is not public")
+    error = OSError("no connection")
+    error.__cause__ = ExceptionGroup("two tries", [refused, OSError("unreachable")])
+
+    found = _unreached(error)
+
+    assert "10.0.0.1 is not public" in str(found)
+    assert found.lasting
