@@ -2,12 +2,16 @@
 Count what a corpus tried and how much of it escaped, for one table at the end.
 
 A test marked `@pytest.mark.tried("hostile links")` counts as one case, or as many as
-it says with `record_property("cases", n)`; a failed one has let its case escape. With
-`--tried FILE` the counts are added to those of earlier runs, so that several runs end
-in one table.
+it says with `record_property("cases", n)`; a failed one has let its case escape.
+`--tried FILE` keeps the counts, and
+
+    python tests/support/tried.py FILE...
+
+adds up those of several runs in one table; it fails where anything has escaped.
 """
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -15,7 +19,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--tried", type=Path, help="add the counts to those in this file")
+    parser.addoption("--tried", type=Path, help="keep the counts in this file")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,13 +52,33 @@ def pytest_terminal_summary(
                 counts.setdefault(what, Counter()).update(tried=cases, escaped=escaped)
     file: Path | None = config.getoption("--tried")
     if file is not None:
-        earlier = json.loads(file.read_text()) if file.exists() else {}
-        for what, numbers in earlier.items():
-            counts.setdefault(what, Counter()).update(numbers)
         file.write_text(json.dumps(counts))
-    if not counts:
-        return
-    terminalreporter.section("what was tried")
+    if counts:
+        terminalreporter.section("what was tried")
+    for line in table(counts):
+        terminalreporter.line(line)
+
+
+def table(counts: dict[str, Counter[str]]) -> list[str]:
+    """Write what was tried, how much of it, and what escaped."""
+    lines = []
     for what in sorted(counts):
         tried, escaped = counts[what]["tried"], counts[what]["escaped"]
-        terminalreporter.line(f"{what:56} {tried:>7} tried {escaped:>4} escaped")
+        lines.append(f"{what:56} {tried:>7} tried {escaped:>4} escaped")
+    return lines
+
+
+def main(files: list[str]) -> int:
+    """Add up several runs; returns the exit code."""
+    counts: dict[str, Counter[str]] = {}
+    for file in files:
+        for what, numbers in json.loads(Path(file).read_text()).items():
+            counts.setdefault(what, Counter()).update(numbers)
+    total: Counter[str] = sum(counts.values(), Counter())
+    lines = [*table(counts), *table({"ALL": total})]
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 1 if total["escaped"] or not total["tried"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

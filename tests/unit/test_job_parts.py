@@ -170,7 +170,7 @@ async def writer(tmp_path):
     lost, full = [], []
     writer = Writer(
         connect(tmp_path / "job.sqlite"),
-        on_full=lambda: full.append(1),
+        on_trouble=full.append,
         on_lost=lost.append,
     )
     writer.lost, writer.full = lost, full
@@ -239,9 +239,7 @@ async def test_a_cancelled_wait_does_not_take_a_step_back(writer):
 
 
 async def test_closing_writes_what_waits(tmp_path):
-    writer = Writer(
-        connect(tmp_path / "job.sqlite"), on_full=lambda: None, on_lost=lambda _: None
-    )
+    writer = Writer(connect(tmp_path / "job.sqlite"), on_trouble=print, on_lost=print)
     for number in range(50):
         writer.post(add(b"%d" % number))
     await writer.aclose()
