@@ -11,6 +11,7 @@ adds up those of several runs in one table; it fails where anything has escaped.
 """
 
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,7 +20,12 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--tried", type=Path, help="keep the counts in this file")
+    parser.addoption(
+        "--tried",
+        type=Path,
+        default=os.environ.get("PYTEST_TRIED"),
+        help="keep the counts in this file (or PYTEST_TRIED)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,9 +56,9 @@ def pytest_terminal_summary(
             if found:
                 what, cases, escaped = found
                 counts.setdefault(what, Counter()).update(tried=cases, escaped=escaped)
-    file: Path | None = config.getoption("--tried")
+    file = config.getoption("--tried")
     if file is not None:
-        file.write_text(json.dumps(counts))
+        Path(file).write_text(json.dumps(counts))
     if counts:
         terminalreporter.section("what was tried")
     for line in table(counts):
