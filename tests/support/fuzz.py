@@ -471,7 +471,11 @@ def _row(row: object, kind: str, end: str, breaks: str) -> tuple[bytes, object]:
     prompt, size, quality, note = row
     prompt = prompt.replace(" ", breaks) if kind == "csv" else prompt
     buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, delimiter=separator, lineterminator=end)
+    # Python before 3.13 leaves a lone CR bare, as no spreadsheet does.
+    quoting = csv.QUOTE_ALL if breaks.strip(" ") else csv.QUOTE_MINIMAL
+    writer = csv.writer(
+        buffer, delimiter=separator, lineterminator=end, quoting=quoting
+    )
     writer.writerow((prompt, size, quality, note))
     request = ImageRequest(
         prompt.strip(), size=size or None, quality=quality.lower() or None
