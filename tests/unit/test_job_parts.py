@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zai_images import ImageRequest, InvalidRequestError
+from zai_images._outcomes import Done
+from zai_images._response import ImageResponse, ImageURL
 from zai_images._wire import encode
 from zai_images.jobs import MOVES, DiskError, State
 from zai_images.jobs._intake import Intake
+from zai_images.jobs._journal import intend
+from zai_images.jobs._keeper import Keeper, _item
 from zai_images.jobs._keys import Keys
 from zai_images.jobs._lookups import request_of
 from zai_images.jobs._names import NameTemplate, slug
@@ -106,6 +110,7 @@ def name(template, prompt="a fox", caller_id=None, number=7):
         ("{id}", "order-12"),
         ("con-{index}", "con-7"),
         ("{{x}}{index}", "{x}7"),
+        ("com{index}", "picture-com7-01234567"),
     ],
 )
 def test_a_template_makes_names(template, made):
@@ -142,6 +147,13 @@ def test_a_template_that_could_lead_outside_or_names_all_alike_is_refused(
         NameTemplate(template)
 
     assert why in str(caught.value)
+
+
+def test_a_name_is_cut_where_a_file_system_would_refuse_it():
+    made = name("{id}-{slug}", prompt="雪" * 50, caller_id="狐" * 100)
+
+    assert made == "狐" * 60
+    assert len(made.encode()) == 180
 
 
 @given(st.text(min_size=1).filter(str.strip), st.text() | st.integers() | st.none())
@@ -247,3 +259,59 @@ async def test_closing_writes_what_waits(tmp_path):
     with connect(tmp_path / "job.sqlite") as connection:
         assert number_of_items(connection) == 50
     connection.close()
+
+
+async def test_an_item_is_not_sent_where_its_state_does_not_allow_it(writer):
+    await writer.do(add(b"a"))
+    await writer.do(intend(1))
+
+    with pytest.raises(RuntimeError, match="item 1 may not be sent"):
+        await writer.do(intend(1))
+
+
+async def test_a_fault_of_ours_in_a_step_nobody_waits_for_is_heard_of(writer):
+    def refuse(_):
+        raise ValueError("a fault")
+
+    heard = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: heard.append(context["exception"]))
+    writer.post(refuse)
+    await writer.do(number_of_items)
+
+    assert [str(error) for error in heard] == ["a fault"]
+    assert writer.lost == []
+
+
+async def test_nobody_waits_for_ever_where_making_room_fails(tmp_path):
+    def fail(error):
+        raise PermissionError("no room can be made")
+
+    writer = Writer(connect(tmp_path / "job.sqlite"), on_trouble=fail, on_lost=print)
+    waiting = [asyncio.ensure_future(writer.do(broken)) for _ in range(2)]
+    await asyncio.wait(waiting)
+
+    assert [type(one.exception()) for one in waiting] == [PermissionError] * 2
+    assert await writer.do(number_of_items) == 0
+    await writer.aclose()
+
+
+def outcome(request):
+    response = ImageResponse(created=1, images=(ImageURL(url="https://x.example"),))
+    return Done(
+        index=0,
+        request=request,
+        response=response,
+        picture=None,
+        queued=0.0,
+        latency=0.0,
+        attempts=1,
+    )
+
+
+async def test_what_is_not_of_a_job_is_not_kept_as_if_it_were():
+    """Of a batch that does not download, or with other requests than a job's."""
+    with pytest.raises(RuntimeError, match="was not downloaded"):
+        await Keeper.take_done(None, outcome(ImageRequest("a fox", id=1)))
+    with pytest.raises(TypeError, match="the number of its item"):
+        _item(outcome(ImageRequest("a fox", id="x")))

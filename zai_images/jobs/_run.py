@@ -117,8 +117,8 @@ class JobRun:
         """Let trouble with the disk stop the sending, and nothing else."""
         try:
             await work
-        except (DiskError, OSError) as error:
-            self.on_disk_trouble(error)
+        except* (DiskError, OSError) as group:  # lanes have lanes of their own
+            self.on_disk_trouble(group.exceptions[0])
 
     # What is sent.
 
