@@ -1,5 +1,6 @@
 """Where a job's prompts come from: a file, a pipe, stdin; and what is wrong there."""
 
+import io
 import shutil
 import stat
 import sys
@@ -7,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from zai_images._errors import InvalidRequestError
 from zai_images._private import opener
@@ -15,6 +17,7 @@ from zai_images.cli._talk import Talk, shown, some
 from zai_images.jobs import InputCheck, PromptFile
 
 STDIN = "-"
+_PART = 2**16  # bytes read at once
 
 
 @contextmanager
@@ -53,7 +56,10 @@ def _copy(prompts: str, copy: Path, talk: Talk) -> None:
             return
         if sys.stdin.isatty():
             talk.say("type a prompt a line, and end with Ctrl-D")
-        shutil.copyfileobj(sys.stdin.buffer, target)
+        # At a terminal, Ctrl-D ends one read and no more: it is not asked for twice.
+        stdin = cast("io.BufferedReader", sys.stdin.buffer)
+        while part := stdin.read1(_PART):
+            target.write(part)
 
 
 @contextmanager
