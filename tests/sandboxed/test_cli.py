@@ -18,6 +18,7 @@ import zai_images
 from zai_images import AccountError, BudgetError, ConfigurationError, ServerError
 from zai_images.cli import main
 from zai_images.cli._exit import NoKeyError, UsageError, exit_code
+from zai_images.cli._live import _many_at_once
 from zai_images.cli._progress import duration
 from zai_images.cli._talk import dollars, shown
 from zai_images.jobs import DiskError, JobError
@@ -496,6 +497,33 @@ async def test_doctor_says_when_no_refusal_was_seen(cli, service, monkeypatch):
 
     assert "8 at once were all taken; no refusal was seen" in ran.out
     assert service.bill.total == 9
+
+
+async def test_doctor_goes_on_with_the_paid_checks_while_the_service_is_busy(
+    cli, service, monkeypatch
+):
+    async def handle(self, request):
+        refusal = {"error": {"code": "1302", "message": "x"}}
+        return aiohttp.web.json_response(refusal, status=429)
+
+    monkeypatch.setattr(Service, "handle", handle)
+    async with Sandbox(api_key=KEY) as busy:
+        monkeypatch.setenv("ZAI_BASE_URL", busy.base_url)
+        ran = await cli("doctor", "--live", "--json")
+
+    assert checks(ran)["service"]["status"] == "note"
+    assert checks(ran)["service"]["advice"]
+    assert "price" in checks(ran)["live"]["detail"]
+
+
+async def test_doctor_asks_no_more_where_all_are_refused(service):
+    service.next(code="1302", times=2)
+    config = zai_images.SessionConfig.from_env()
+
+    found, billed = await _many_at_once(config, 2)
+
+    assert (found.data["refused"], found.data["free_again"], billed) == (2, None, 0)
+    assert service.requests == 2
 
 
 @pytest.mark.parametrize(

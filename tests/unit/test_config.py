@@ -1,5 +1,7 @@
 """Settings that make no sense are refused where they are made, with what would."""
 
+import copy
+
 import pytest
 
 from zai_images import ConfigurationError, RetryPolicy, SessionConfig, Timeouts
@@ -26,3 +28,10 @@ def test_tries_cannot_be_fewer_than_none(tries):
 def test_places_are_counted_from_one(places):
     with pytest.raises(ConfigurationError, match=r"max_in_flight .* 1 or more"):
         SessionConfig(max_in_flight=places)
+
+
+def test_a_copied_key_is_as_hidden_as_the_first():
+    config = SessionConfig(api_key="k-1")
+
+    for key in (copy.copy(config.api_key), copy.deepcopy(config.api_key)):
+        assert (key, repr(key)) == ("k-1", "'***'")

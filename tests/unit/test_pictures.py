@@ -4,10 +4,11 @@ import struct
 
 import pytest
 
+from zai_images import SessionConfig
 from zai_images._address import AddressRefusedError, check_link
-from zai_images._download import _unreached
+from zai_images._download import Downloader, _unreached
 from zai_images._formats import NotAPictureError
-from zai_images._picture import inspect
+from zai_images._picture import FetchError, inspect
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(
     ">I4sIIBBBBBI", 13, b"IHDR", 8, 8, 8, 2, 0, 0, 0, 0
@@ -43,3 +44,18 @@ def test_a_refused_address_is_named_among_several_failures():
 
     assert "10.0.0.1 is not public" in str(found)
     assert found.lasting
+
+
+def test_a_gif_without_a_picture_in_it_is_none():
+    with pytest.raises(NotAPictureError, match="the GIF has no pixels"):
+        inspect(b"GIF89a" + struct.pack("<HHBBB", 8, 8, 0, 0, 0) + b"\x3b")
+
+
+async def test_a_public_address_in_an_odd_spelling_is_not_tried_again():
+    """It may lead elsewhere than it seems to, so no connection is made to it."""
+    downloader = Downloader(SessionConfig(api_key="k"))
+    with pytest.raises(FetchError, match="not a URL") as caught:
+        await downloader.fetch("https://8.8.2056/a.png")
+    await downloader.aclose()
+
+    assert caught.value.lasting

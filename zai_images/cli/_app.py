@@ -17,7 +17,7 @@ from zai_images.cli._plan import plan
 from zai_images.cli._retry import retry
 from zai_images.cli._sandbox import sandbox
 from zai_images.cli._status import status
-from zai_images.cli._talk import Talk, silence
+from zai_images.cli._talk import Talk
 from zai_images.cli._usage import explain
 from zai_images.cli._verify import verify
 
@@ -64,14 +64,6 @@ def run(arguments: Sequence[str]) -> int:
         # Commands say themselves what matters; a warning in between breaks the bar.
         logger.addHandler(logging.NullHandler())
     try:
-        return _run(list(arguments))
-    except BrokenPipeError:
-        silence(sys.stdout)
-        return 0
-
-
-def _run(arguments: list[str]) -> int:
-    try:
         result = app(
             arguments,
             exit_on_error=False,
@@ -79,10 +71,8 @@ def _run(arguments: list[str]) -> int:
             result_action="return_value",
         )
     except CycloptsError as error:
-        Talk().say(explain(error, arguments))
+        Talk().say(explain(error, list(arguments)))
         return BAD_INPUT
-    except BrokenPipeError:
-        raise
     except EXPECTED as error:
         Talk().say(sentence(error), "red")
         return exit_code(error)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from zai_images._errors import (
     AccountError,
@@ -101,7 +101,8 @@ class Interruptions:
         self.signal: int | None = None
         self.gently: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
+        # There is one: this is made within a command.
+        self._task = cast("asyncio.Task[int]", asyncio.current_task())
 
     @property
     def exit_code(self) -> int:
@@ -132,7 +133,7 @@ class Interruptions:
         self.signal = number
         if first and self.gently is not None:
             self.gently()
-        elif self._task is not None:
+        else:
             self._task.cancel()
 
 
@@ -147,8 +148,6 @@ def carry_out(command: Command) -> int:
             try:
                 return await command(interruptions)
             except asyncio.CancelledError:
-                if interruptions.signal is None:
-                    raise
                 return interruptions.exit_code
 
     return asyncio.run(watched())

@@ -16,6 +16,8 @@ class Printer:
         error: Why nothing more can be written.
     """
 
+    _task: asyncio.Task[None]
+
     def __init__(self, talk: Talk, on_error: Callable[[], None]) -> None:
         self.error: OSError | None = None
         self._talk = talk
@@ -23,7 +25,6 @@ class Printer:
         self._lines: list[tuple[str | None, object]] = []
         self._more = asyncio.Event()
         self._ended = False
-        self._task: asyncio.Task[None] | None = None
 
     def add(self, line: str | None, record: object) -> None:
         """Have a line written, or its record where JSON is wanted."""
@@ -42,8 +43,7 @@ class Printer:
     ) -> None:
         self._ended = True
         self._more.set()
-        if self._task is not None:
-            await self._task
+        await self._task
 
     async def _write(self) -> None:
         while self._lines or not self._ended:

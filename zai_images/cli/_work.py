@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 from zai_images import events
 from zai_images._errors import DownloadError, ZaiImagesError
@@ -38,6 +39,8 @@ class Work:
         interruptions: The first of them stops the run gently.
     """
 
+    _job: ImageJob
+
     def __init__(
         self, talk: Talk, folder: Path, caps: CapOptions, interruptions: Interruptions
     ) -> None:
@@ -48,14 +51,12 @@ class Work:
         self._interruptions = interruptions
         self._reporter = Reporter(talk, self.counts)
         self._printer = Printer(talk, self._stop)
-        self._job: ImageJob | None = None
         self._waits: deque[float] = deque(maxlen=_WAITS)
         self._told = bytearray()  # by number, which items a record was written of
 
     def observe(self, event: events.Event) -> None:
         """Take note of what becomes of an item, and say it."""
-        if not isinstance(event, ItemMoved):
-            return
+        event = cast("ItemMoved", event)  # a job tells of nothing else
         counts, error = self.counts, event.error
         if event.state is State.SAVED:
             counts.made += 1
@@ -92,8 +93,7 @@ class Work:
         self._printer.add(None if path is None else str(path), record)
 
     def _stop(self) -> None:
-        if self._job is not None:
-            self._job.stop()
+        self._job.stop()
 
     def _stop_gently(self) -> None:
         self._talk.say(
