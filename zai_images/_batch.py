@@ -219,8 +219,7 @@ class BatchRun:
             while (outcome := await fanout.next_outcome()) is not None:
                 self._counts.add(outcome)
                 self.finished.append(outcome)
-        if fanout.stopping:
-            await self._add_unsent(fanout)
+        await self._add_unsent(fanout)
         return sorted(self.finished, key=lambda one: one.index)
 
     async def _add_unsent(self, fanout: Fanout) -> None:

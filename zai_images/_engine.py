@@ -73,10 +73,9 @@ class Engine:
         self._on_change = on_change
 
     def gate(self, model: str) -> Gate:
-        """Find the gate of a model."""
-        if model not in self.gates:
-            self.gates[model] = Gate(self._decision(model), self._tell(model))
-        return self.gates[model]
+        """Make the gate of a model; a second one would know nothing of the first."""
+        gate = Gate(self._decision(model), self._tell(model))
+        return self.gates.setdefault(model, gate)
 
     def _decision(self, model: str) -> Decision:
         config = self._config

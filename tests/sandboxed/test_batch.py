@@ -5,6 +5,7 @@ import itertools
 import json
 import subprocess
 import sys
+from collections import UserDict
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -371,6 +372,21 @@ class TestStopping:
 
         assert run.summary.done == 1
 
+    async def test_an_item_that_stops_its_run_is_not_sent_itself(self):
+        class Last(UserDict):
+            def __iter__(self):
+                run.stop()
+                return super().__iter__()
+
+        items = [Last(prompt="a fox"), "a cat"]
+        async with scripted() as session:
+            run = BatchRunner(session).run(items)
+            async with run:
+                assert [one async for one in run] == []
+
+            assert session._http.posts == 0
+        assert run.summary.unsent == 1
+
 
 class TestLeaving:
     async def test_leaving_early_cancels_and_says_what_was_abandoned(self):
@@ -456,6 +472,39 @@ class TestLeaving:
 
         assert [type(one) for one in seen] == [Done] * 4
         assert [one.index for one in run.abandoned] == [0]
+
+    async def test_of_several_such_errors_the_first_is_raised(self):
+        broken = [
+            Script(error=MemoryError(f"{n}"), delay=delay)
+            for n, delay in enumerate((2, 1, 3))
+        ]
+        async with scripted(*broken, adaptive=False) as session:
+            run = BatchRunner(session).run(["a fox"] * 3)
+            with pytest.raises(MemoryError, match="1"):
+                await run
+
+        assert [one.index for one in run.abandoned] == [1, 0, 2]
+
+    async def test_an_input_that_raises_at_once_raises_that_and_no_more(self):
+        def prompts() -> Iterator[str]:
+            raise LookupError("the database is away")
+            yield "never"
+
+        async with scripted() as session:
+            with pytest.raises(LookupError) as caught:
+                await BatchRunner(session).run(prompts())
+
+        assert not getattr(caught.value, "__notes__", None)
+
+    async def test_who_waits_for_a_place_gives_back_the_batchs_own(self):
+        async with scripted(Script(delay=5), max_in_flight=1) as session:
+            runner = BatchRunner(session, limit=3)
+            async with runner.run(["a fox"] * 9) as run:
+                await asyncio.sleep(1)  # one is at the service, and one waits
+
+            assert session._http.posts == 1
+            assert len(await runner.run(["a fox"] * 9)) == 9
+        assert run.summary.abandoned == run.summary.maybe_billed == 1
 
 
 class TestMoney:
