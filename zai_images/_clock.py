@@ -24,9 +24,13 @@ class Clock:
         self.total = total
         self._due: dict[Attempt, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def start(self, attempt: Attempt) -> None:
         """Begin to count the seconds of an attempt."""
+        if self._closed:
+            attempt.expire()
+            return
         loop = asyncio.get_running_loop()
         self._due[attempt] = loop.time() + self.total
         if self._timer is None:
@@ -46,6 +50,10 @@ class Clock:
             attempt.expire()
 
     def close(self) -> None:
-        """Leave no timer behind."""
+        """End what runs, for nobody would end it later; leave no timer behind."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        for attempt in list(self._due):
+            self.stop(attempt)
+            attempt.expire()

@@ -1,6 +1,7 @@
 """Durable jobs: what is on the disk when, and what a second run does with it."""
 
 import asyncio
+import json
 import sqlite3
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ from zai_images.jobs import (
     State,
 )
 from zai_images.jobs._journal import intend, keep_answer, settle
+from zai_images.jobs._ledger import Books
 from zai_images.sandbox import Sandbox
 
 PROMPTS = ["a fox", "a bear", "a cat"]
@@ -482,7 +484,7 @@ async def test_a_job_that_runs_takes_nothing_more_and_runs_once(folder, session)
             await asyncio.sleep(0)
         with pytest.raises(JobError, match="runs already"):
             await job.run(session)
-        with pytest.raises(JobError, match="before it takes more"):
+        with pytest.raises(JobError, match="runs already"):
             await job.take(["more"])
         assert (await running).status.saved == 3
 
@@ -698,3 +700,139 @@ async def test_a_folder_that_cannot_be_made_is_a_disk_error(tmp_path):
     with pytest.raises(DiskError, match="Nothing was sent"):
         async with ImageJob.open(Path("/proc/nowhere/job")):
             pass
+
+
+async def test_an_answer_kept_by_a_call_that_was_cancelled_is_found(run, box, folder):
+    """The cancelled attempt says that it may be billed, behind the answer it kept."""
+    await run(["a fox"])
+    raw = RawResponse(status=200, body=b'{"data": [{"url": "https://x.example/a"}]}')
+    async with ImageJob.open(folder) as job:
+        await job.take(["a bear"])
+        await job._store.do(intend(2))
+        await job._store.do(keep_answer(2, raw))
+        await job._store.do(settle(2, State.UNKNOWN, maybe=True))
+        assert (await job.status()).unknown == 1
+
+    report = await run(["a bear"], on_unknown="resend")
+
+    assert report.status.unknown == 0
+    assert report.status.answered == 1  # its link leads nowhere, and it stays paid
+    assert report.status.more_maybe_billed == 0
+    assert len(box.bill.for_prompt("a bear")) == 0
+
+
+async def test_what_the_input_asks_for_no_more_is_not_sent_again(run, box):
+    box.next(prompt="a bear", action="reset", billed=True)
+    await run()
+    report = await run(["a fox", "a cat"], on_unknown="resend")
+
+    assert report.status.unknown == 1
+    assert box.bill.total == 3
+
+
+async def test_what_an_empty_account_kept_from_being_sent_again_stays_unknown(
+    run, box, folder, session
+):
+    box.next(prompt="a bear", action="reset", billed=True)
+    await run()
+    box.next(action="answer", code="1113", times=9)
+    async with ImageJob.open(folder) as job:
+        stopped = await job.retry(session, "unknown")
+    box.clear_faults()
+    plain = await run()
+    asked = await run(on_unknown="resend")
+
+    assert isinstance(stopped.stopped_by, AccountError)
+    assert stopped.status.unknown == plain.status.unknown == 1
+    assert stopped.status.maybe_billed == 1
+    assert plain.moved == {}
+    assert asked.status.saved == 3  # it was not spent on the empty account
+
+
+async def test_a_link_that_was_called_dead_is_tried_before_it_is_paid_for_again(
+    run, box
+):
+    box.next(prompt="a bear", action="expired_picture", fetches=2)
+    await run()
+    assert (await run()).status.dead_links == 1
+    report = await run(on_unknown="resend")
+
+    assert report.status.saved == box.bill.total == 3
+
+
+async def test_what_is_taken_in_at_once_is_not_mixed(folder, session):
+    gate = asyncio.Event()
+
+    async def slowly():
+        yield "a fox"
+        await gate.wait()
+        yield "a bear"
+
+    async with ImageJob.open(folder) as job:
+        taking = asyncio.create_task(job.take(slowly()))
+        await asyncio.sleep(0)
+        for more in (
+            job.take(["a cat"]),
+            job.run(session),
+            job.retry(session, "failed"),
+        ):
+            with pytest.raises(JobError, match="takes an input in"):
+                await more
+        gate.set()
+        await taking
+
+        assert (await job.status()).pending == 2
+
+
+async def test_a_job_stays_where_it_was_opened(box, session, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    async with ImageJob.open("job") as job:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        await job.run(session, PROMPTS)
+
+    assert len(files(tmp_path / "job")) == 3
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+async def test_a_disk_that_has_room_again_is_used_by_the_same_open_job(
+    box, session, folder
+):
+    async with ImageJob.open(folder) as job:
+        job._store.folder.store_no_more()
+        job._store.folder.free_reserve()
+        full = await job.run(session, ["a fox"])
+        room = await job.run(session)
+
+    assert full.status.saved == room.status.saved == box.bill.total == 1
+    assert (folder / ".reserve").stat().st_size > 0
+
+
+async def test_a_strangers_file_among_the_pictures_is_in_nobodys_way(run, folder):
+    await run()
+    (folder / "pictures/.DS_Store").touch()
+
+    assert (await run()).stopped_by is None
+
+
+async def test_what_was_refused_for_free_and_is_asked_for_no_more_is_forgotten(
+    run, box
+):
+    box.next(prompt="a bear", code="1301")
+    refused = await run()
+    report = await run(["a fox", "a cat", "a better bear"])
+
+    assert refused.status.refused == 1
+    assert report.status.total == report.status.saved == 3
+
+
+async def test_a_kept_link_does_not_hold_the_key(box, folder, session):
+    async with ImageJob.open(folder) as job:
+        await job.take(["a fox"])
+        body = json.dumps({"data": [{"url": f"https://x.example/a.png?key={KEY}"}]})
+        entry = Books(job._store.writer, KEY, print)
+        await entry.keep(1, RawResponse(status=200, body=body.encode()))
+        await job.run(session)
+
+    for file in folder.glob("job.sqlite*"):
+        assert KEY.encode() not in file.read_bytes()

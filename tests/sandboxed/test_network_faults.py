@@ -90,6 +90,22 @@ async def test_the_total_timeout_is_told_as_what_it_is(script, looptime):
         assert server.posts == 1
 
 
+async def test_closing_ends_what_waits_in_a_borrowed_pool_too(looptime):
+    async with (
+        FaultServer(silence) as server,
+        aiohttp.ClientSession() as http,
+        ImageSession(config(server.base_url), http=http) as session,
+    ):
+        waiting = asyncio.create_task(session.generate("a fox"))
+        while not server.posts:
+            await asyncio.sleep(0)
+        await session.aclose()
+        with pytest.raises(AnswerLostError):
+            await waiting
+
+        assert looptime < 1
+
+
 async def test_a_paid_answer_that_is_whole_is_kept_though_its_time_ran_out():
     async with FaultServer(a_whole_body_without_an_end) as server:
         settings = config(server.base_url, timeouts=Timeouts(total=60))

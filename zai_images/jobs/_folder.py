@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import re
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +37,8 @@ class JobFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path.absolute()  # whoever goes to another folder leaves it here
+        self._shown = path
         self._lock: int | None = None
         self._synced: set[Path] = set()  # shards whose own names are on the disk
         self._making = threading.Lock()
@@ -57,14 +59,17 @@ class JobFolder:
             self._fill_reserve()
         except OSError as error:
             self.close()
-            raise DiskError(
-                f"{error.filename or self.path}: {error.strerror}. Nothing was sent; "
-                "free some space or mend the disk, and run the same command again."
-            ) from error
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: OSError) -> DiskError:
+        return DiskError(
+            f"{error.filename or self.path}: {error.strerror}. Nothing was sent; "
+            "free some space or mend the disk, and run the same command again."
+        )
 
     def _make(self) -> None:
         if self.path.exists() and not self.path.is_dir():
-            raise JobError(f"{self.path} is a file; name a folder")
+            raise JobError(f"{self._shown} is a file; name a folder")
         made = make_folder(self.path)
         strangers = {entry.name for entry in self.path.iterdir()} - _OURS
         pictures = self.path / PICTURES
@@ -75,7 +80,7 @@ class JobFolder:
             )
             if strangers:
                 raise JobError(
-                    f"{self.path} is no job's folder: it has no {JOURNAL}, and holds "
+                    f"{self._shown} is no job's folder: it has no {JOURNAL}, and holds "
                     f"{min(strangers)!r}. Nothing was sent; name another folder."
                 )
         pictures.mkdir(mode=0o700, exist_ok=True)
@@ -89,7 +94,7 @@ class JobFolder:
         except BlockingIOError:
             self.close()
             raise JobError(
-                f"Another process is at work in {self.path}; wait for it, or use "
+                f"Another process is at work in {self._shown}; wait for it, or use "
                 "another folder. Nothing was sent."
             ) from None
         except OSError:
@@ -101,7 +106,10 @@ class JobFolder:
             return
         descriptor = os.open(reserve, os.O_WRONLY | _MAKE, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, RESERVE)
+            if sys.platform == "linux":
+                os.posix_fallocate(descriptor, 0, RESERVE)
+            else:  # pragma: no cover - macOS has no such call
+                os.write(descriptor, bytes(RESERVE))
         finally:
             os.close(descriptor)
 
@@ -153,7 +161,7 @@ class JobFolder:
         shard = self.path / shard_of(number)
         with self._making:  # whoever finds it there must not run ahead of its sync
             if shard not in self._synced:
-                shard.mkdir(mode=0o700, parents=True, exist_ok=True)
+                shard.mkdir(mode=0o700, exist_ok=True)
                 sync_folder(shard.parent)
                 self._synced.add(shard)
         return shard
@@ -171,9 +179,24 @@ class JobFolder:
         except FileNotFoundError:
             return {}
 
-    def remove_parts(self) -> None:
-        """Remove what a process that was killed has left half written."""
+    def prepare(self) -> None:
+        """
+        Hold the reserve again, and remove what was left half written.
+
+        Raises:
+            DiskError: The disk has no room for the reserve, or does not let us.
+        """
+        try:
+            self._fill_reserve()
+            self._remove_parts()
+        except OSError as error:
+            raise self._trouble(error) from error
+        self._full = False
+
+    def _remove_parts(self) -> None:
         for shard in (self.path / PICTURES).iterdir():
+            if not shard.is_dir():
+                continue  # a file browser keeps its own notes anywhere
             with os.scandir(shard) as entries:
                 for entry in entries:
                     if _PART.fullmatch(entry.name):

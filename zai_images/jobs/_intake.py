@@ -1,8 +1,8 @@
 """
 Take an input into the journal: read to its end before anything is sent.
 
-Each request becomes an item, or is found to be one already. What an earlier input asked
-for and this one does not is forgotten where it was never sent, and kept where it was.
+Each request becomes an item, or is found to be one already. What an earlier input
+asked for and this one does not is forgotten where it cost nothing, and else kept.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 
+from zai_images._batch import Requests
 from zai_images._errors import InvalidRequestError
 from zai_images._wire import encode
 from zai_images.jobs._inputs import (
@@ -25,15 +26,18 @@ from zai_images.jobs._journal import WANTED, note
 from zai_images.jobs._keys import Keys
 from zai_images.jobs._lookups import recall
 from zai_images.jobs._records import BadLine
-from zai_images.jobs._sources import Found
+from zai_images.jobs._sources import Found, blocks
+from zai_images.jobs._store import Store
 
 SHOWN = 50  # bad lines that are kept with their message
 _PART = 2**20  # bytes hashed at once
 _INPUT = "input"
-_FORGET_WANTS = "UPDATE items SET wanted=0 WHERE state='pending' AND wanted<>0"
+# A saved item needs nothing more, whoever wants it; and they are the most.
+_OPEN = "state IN ('pending', 'answered', 'failed', 'refused', 'unknown')"
+_FORGET_WANTS = f"UPDATE items SET wanted=0 WHERE {_OPEN} AND wanted<>0"  # noqa: S608 - our own words
 _FOUND = f"""
 ON CONFLICT (key) DO UPDATE SET place=excluded.place, wanted={WANTED}
-WHERE state='pending' AND (wanted<>{WANTED} OR place<>excluded.place)
+WHERE {_OPEN} AND (wanted<>{WANTED} OR place<>excluded.place)
 """
 _ADD = f"INSERT INTO items (key, place, body, id) VALUES (?, ?, ?, ?) {_FOUND}"  # noqa: S608 - our own words
 _ADD_STAGED = (
@@ -42,7 +46,8 @@ _ADD_STAGED = (
 )
 # What may be billed is known by its row, so that one stays whatever the input says.
 _DROP = (
-    "DELETE FROM items WHERE state='pending' AND wanted=0 AND maybe=0 AND attempts=0"
+    "DELETE FROM items WHERE state IN ('pending', 'failed', 'refused') "
+    "AND wanted=0 AND maybe=0"
 )
 
 Row = tuple[bytes, int, str, str]
@@ -106,7 +111,7 @@ def add(connection: sqlite3.Connection, rows: Iterable[Row]) -> None:
 
 
 def finish(connection: sqlite3.Connection) -> None:
-    """End an input: forget what is not wanted and was never sent."""
+    """End an input: forget what is not wanted and cost nothing."""
     connection.execute(_DROP)
 
 
@@ -218,3 +223,25 @@ def refuse_bad(found: InputCheck) -> None:
             f"line {first.line}: {first.message} ({found.bad_lines} of the requests "
             "cannot be used; nothing was sent)"
         )
+
+
+async def take(
+    store: Store,
+    requests: PromptFile | Requests,
+    *,
+    repeat: int,
+    skip_invalid: bool,
+) -> InputCheck:
+    """Take in a prompt file, or requests as they come; see `ImageJob.take`."""
+    if isinstance(requests, PromptFile):
+        return await store.do(
+            take_file(requests, repeat=repeat, skip_invalid=skip_invalid)
+        )
+    taking = Intake(repeat)
+    await store.do(drop_staged)
+    async for block in blocks(requests):
+        await store.do(stage(taking.rows(block)))
+    found = taking.result()
+    good = skip_invalid or not found.bad_lines
+    await store.do(take_staged if good else drop_staged)
+    return found

@@ -12,18 +12,18 @@ from zai_images._batch import Requests
 from zai_images._errors import InvalidRequestError
 from zai_images._session import ImageSession
 from zai_images.jobs import _audit as audit
-from zai_images.jobs import _intake as intake
 from zai_images.jobs import _journal as journal
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._folder import JobFolder
 from zai_images.jobs._inputs import InputCheck, PromptFile
+from zai_images.jobs._intake import refuse_bad, take
 from zai_images.jobs._ledger import FailureCap
 from zai_images.jobs._lookups import count
 from zai_images.jobs._names import DEFAULT_NAME, NameTemplate
 from zai_images.jobs._planning import OnBad, Price, plan, plan_new
 from zai_images.jobs._report import Damage, JobPlan, JobRecord, JobReport, JobStatus
 from zai_images.jobs._run import JobRun
-from zai_images.jobs._sources import blocks, found_in
+from zai_images.jobs._sources import found_in
 from zai_images.jobs._store import Store
 
 
@@ -55,6 +55,7 @@ class ImageJob:
         self._sandbox = sandbox
         self._observer = observer
         self._running: JobRun | None = None
+        self._taking = False
         self._stop_early = False
 
     @classmethod
@@ -117,7 +118,7 @@ class ImageJob:
         Take an input into the journal, to its end, before anything is sent.
 
         Equal requests are separate pictures. What was taken in before is found again,
-        wherever it stands now; what was never sent and is not asked for any more is
+        wherever it stands now; what cost nothing and is not asked for any more is
         forgotten. A file that has not changed is not read again.
 
         Args:
@@ -130,22 +131,22 @@ class ImageJob:
             InvalidRequestError: The file as a whole cannot be read.
             OSError: It cannot be opened.
         """
-        if self._running is not None:
-            raise JobError("This job runs; await that run before it takes more in.")
         if repeat < 1:
             raise InvalidRequestError(f"repeat: cannot be {repeat}; use 1 or more")
-        if isinstance(requests, PromptFile):
-            return await self._store.do(
-                intake.take_file(requests, repeat=repeat, skip_invalid=skip_invalid)
+        self._refuse_if_busy()
+        self._taking = True
+        try:
+            return await take(
+                self._store, requests, repeat=repeat, skip_invalid=skip_invalid
             )
-        taking = intake.Intake(repeat)
-        await self._store.do(intake.drop_staged)
-        async for block in blocks(requests):
-            await self._store.do(intake.stage(taking.rows(block)))
-        found = taking.result()
-        good = skip_invalid or not found.bad_lines
-        await self._store.do(intake.take_staged if good else intake.drop_staged)
-        return found
+        finally:
+            self._taking = False
+
+    def _refuse_if_busy(self) -> None:
+        if self._running is not None:
+            raise JobError("This job runs already; await that run. Nothing was sent.")
+        if self._taking:
+            raise JobError("This job takes an input in; await that. Nothing was sent.")
 
     async def plan(
         self,
@@ -219,7 +220,7 @@ class ImageJob:
         if requests is not None:
             found = await self.take(requests, repeat=repeat, skip_invalid=skip_invalid)
             if not skip_invalid:
-                intake.refuse_bad(found)
+                refuse_bad(found)
         kinds = ("unknown", "dead") if on_unknown == "resend" else ()
         return await self._run(session, kinds, journal.WANTED, max_failures, limit)
 
@@ -247,8 +248,7 @@ class ImageJob:
         max_failures: int | None,
         limit: int | None,
     ) -> JobReport:
-        if self._running is not None:
-            raise JobError("This job runs already; await that run. Nothing was sent.")
+        self._refuse_if_busy()
         failures = FailureCap(max_failures)
         loop = asyncio.get_running_loop()
         begun = loop.time()

@@ -8,7 +8,7 @@ commit. An item is moved only where `_states` allows the move.
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -40,8 +40,9 @@ def _move(target: State, *, changes: str = "") -> str:
     )
 
 
-_SENT = _move(State.SENT, changes=", attempts=attempts+1")
+_SENT = _move(State.SENT, changes=", attempts=attempts+1, resent=max(resent, :again)")
 _ANSWERED = _move(State.ANSWERED)
+_BACK = {state: _move(state) for state in (State.ANSWERED, State.UNKNOWN)}
 _SAVED = _move(State.SAVED, changes=", error=NULL, code=NULL")
 _WHY = ", error=:error, code=:code"
 _ENDED = {
@@ -52,11 +53,20 @@ _ENDED = {
 }
 
 
-def intend(number: int) -> Step:
-    """Note that an item is about to be sent: synced before its first byte leaves."""
+def intend(number: int, *, again: bool = False) -> Step:
+    """
+    Note that an item is about to be sent: synced before its first byte leaves.
+
+    Args:
+        number: The item's.
+        again: It may have been paid for already, and is sent once more as was asked.
+    """
 
     def step(connection: sqlite3.Connection) -> None:
-        if not connection.execute(_SENT, {"number": number}).rowcount:
+        known = {"number": number, "again": int(again)}
+        if again:  # what is paid for goes out by way of pending alone
+            connection.execute(_move(State.PENDING), known)
+        if not connection.execute(_SENT, known).rowcount:
             raise RuntimeError(f"item {number} may not be sent in the state it is in")
 
     return step
@@ -89,6 +99,27 @@ def settle(number: int, target: State, *, maybe: bool) -> Step:
             connection.execute(
                 "UPDATE items SET maybe=maybe+1 WHERE number=?", (number,)
             )
+
+    return step
+
+
+def give_back(number: int, state: State) -> Step:
+    """Note that sending an item again cost nothing: it is what it was, and unspent."""
+
+    def step(connection: sqlite3.Connection) -> None:
+        connection.execute(_BACK[state], {"number": number})
+        connection.execute("UPDATE items SET resent=0 WHERE number=?", (number,))
+
+    return step
+
+
+def explain(number: int, error: str, code: str | None) -> Step:
+    """Note what went wrong with an item that stays in its state."""
+
+    def step(connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "UPDATE items SET error=?, code=? WHERE number=?", (error, code, number)
+        )
 
     return step
 
@@ -186,30 +217,8 @@ def note(name: str, value: Any) -> Step:  # noqa: ANN401 - any JSON value
     return step
 
 
-def resend(kinds: Sequence[str]) -> Callable[[sqlite3.Connection], int]:
-    """
-    Make items pending again: `failed`, or what may be billed, once for each.
-
-    `unknown` takes with it the pictures whose links are dead: both may be paid twice.
-    """
-    wheres = {
-        "failed": "state='failed'",
-        "unknown": "state='unknown' AND resent=0",
-        "dead": "state='answered' AND resent=0 AND number IN "
-        "(SELECT number FROM answers WHERE dead IS NOT NULL)",
-    }
-
-    def step(connection: sqlite3.Connection) -> int:
-        count = 0
-        for kind in kinds:
-            count += connection.execute(
-                f"UPDATE items SET state='pending', wanted={RETRIED}, "  # noqa: S608 - our own words
-                f"resent=resent+{int(kind != 'failed')} WHERE {wheres[kind]}"
-            ).rowcount
-        connection.execute(
-            "DELETE FROM answers WHERE number IN "
-            "(SELECT number FROM items WHERE state='pending')"
-        )
-        return count
-
-    return step
+def retry_failed(connection: sqlite3.Connection) -> None:
+    """Make pending again what ended in an error that cost nothing."""
+    connection.execute(
+        f"UPDATE items SET state='pending', wanted={RETRIED} WHERE state='failed'"  # noqa: S608 - our own words
+    )

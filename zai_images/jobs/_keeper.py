@@ -20,6 +20,7 @@ from zai_images._outcomes import Done, Failed
 from zai_images._picture import Picture
 from zai_images._protocol import judge
 from zai_images._response import ImageResponse
+from zai_images._secrecy import without
 from zai_images._wire import RawResponse
 from zai_images.jobs import _journal as journal
 from zai_images.jobs import _lookups as lookups
@@ -100,9 +101,14 @@ class Keeper:
             self._note_answer(item, outcome.response)
             await self.take_unfetched(item.number, item.request, error, dead=False)
             return
-        state = ended(error)
         code = getattr(error, "code", None)
-        self._writer.post(journal.end(item.number, state, str(error), code))
+        was = self._books.resending.get(item.number)
+        if was is not None and not error.maybe_billed:  # it is what it was
+            state = was
+            self._writer.post(journal.explain(item.number, str(error), code))
+        else:
+            state = ended(error)
+            self._writer.post(journal.end(item.number, state, str(error), code))
         await self._tell(item, state, error=error)
 
     async def take_unfetched(
@@ -116,7 +122,7 @@ class Keeper:
     def _note_answer(self, item: _Item, response: ImageResponse) -> None:
         step = journal.read_answer(
             item.number,
-            url=response.url,
+            url=without(response.url, self._config.api_key or ""),
             expires=expiry(response.url, response),
             cost=price_of(self._config, item.request.model),
             latency=item.latency,

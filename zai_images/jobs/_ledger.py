@@ -39,18 +39,20 @@ class Books:
         self, writer: Writer, key: str | None, on_trouble: Callable[[DiskError], None]
     ) -> None:
         self.unwritten: dict[int, RawResponse] = {}
+        # What is sent once more as was asked, and the state it was in.
+        self.resending: dict[int, State] = {}
         self._writer = writer
         self._key = str(key or "")
         self._on_trouble = on_trouble
 
-    async def intend(self, number: int) -> None:
+    async def intend(self, number: int, *, again: bool) -> None:
         """
         Sync the intent to send an item.
 
         Raises:
             DiskError: The disk does not take it, so it must not be sent.
         """
-        await self._writer.do(journal.intend(number))
+        await self._writer.do(journal.intend(number, again=again))
 
     async def keep(self, number: int, raw: RawResponse) -> None:
         """
@@ -75,6 +77,10 @@ class Books:
                 return
             del self.unwritten[number]
 
+    def give_back(self, number: int) -> None:
+        """Note that sending an item again cost nothing; nothing waits for that."""
+        self._writer.post(journal.give_back(number, self.resending[number]))
+
     def settle(self, number: int, *, maybe: bool, ever: bool) -> None:
         """Note an attempt without a picture; nothing waits for that."""
         if number in self.unwritten and not maybe:
@@ -96,6 +102,7 @@ class Entry:
         self._batch = batch
         self._number = number
         self._maybe = False  # whether any attempt may be billed
+        self._again = number in books.resending
         self._intended = False
 
     async def before_send(self, request: ImageRequest, attempt: int) -> None:
@@ -103,7 +110,8 @@ class Entry:
         self._intended = False
         await self._batch.before_send(request, attempt)
         self._intended = True  # a cancelled wait may have written it
-        await self._books.intend(self._number)
+        again = self._again and not self._maybe
+        await self._books.intend(self._number, again=again)
 
     async def answered(self, raw: RawResponse) -> None:
         """Sync the answer; the batch takes no note of it."""
@@ -113,7 +121,11 @@ class Entry:
     async def settled(self, attempt: int, billed: Billed) -> None:
         """Note how the attempt ended, on both sides."""
         self._maybe = self._maybe or billed == "maybe"
-        if self._intended and billed != "yes":
+        if not self._intended or billed == "yes":
+            pass
+        elif self._again and not self._maybe:
+            self._books.give_back(self._number)
+        else:
             self._books.settle(self._number, maybe=billed == "maybe", ever=self._maybe)
         await self._batch.settled(attempt, billed)
 

@@ -5,7 +5,7 @@ import sqlite3
 from array import array
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -46,6 +46,27 @@ def pending_after(
             "ORDER BY place, number LIMIT ?",
             (*place, wanted, most),
         ).fetchall()
+
+    return step
+
+
+def unspent(
+    kind: Literal["unknown", "dead"], *, wanted: int
+) -> Callable[[sqlite3.Connection], list[int]]:
+    """List what may be sent once more: unknown, or paid for with a link that died."""
+    where = {
+        "unknown": "state='unknown'",
+        "dead": "state='answered' AND number IN "
+        "(SELECT number FROM answers WHERE dead IS NOT NULL)",
+    }
+
+    def step(connection: sqlite3.Connection) -> list[int]:
+        rows = connection.execute(
+            "SELECT number FROM items WHERE resent=0 AND wanted>=? "  # noqa: S608 - our own words
+            f"AND {where[kind]} ORDER BY place, number",
+            (wanted,),
+        )
+        return [number for (number,) in rows]
 
     return step
 

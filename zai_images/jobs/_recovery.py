@@ -56,6 +56,7 @@ def recover(config: SessionConfig, *, private_sandbox: bool) -> journal.Step:
             "WHERE state='sent'",
             (_CUT_OFF,),
         )
+        _find_answered(connection)
         if private_sandbox:
             connection.execute(
                 "UPDATE items SET state='pending' WHERE state='answered'"
@@ -75,6 +76,24 @@ def recover(config: SessionConfig, *, private_sandbox: bool) -> journal.Step:
             _read(raw, number, price_of(config, model), maybe=bool(maybe))(connection)
 
     return step
+
+
+def _find_answered(connection: sqlite3.Connection) -> None:
+    """Find pictures whose call was cancelled while their answer was being kept."""
+    kept = connection.execute(
+        "SELECT number, status, request_id, answers.body FROM items "
+        "JOIN answers USING (number) WHERE state='unknown' AND url IS NULL"
+    ).fetchall()
+    for number, status, request_id, answer in kept:
+        raw = RawResponse(status=status, request_id=request_id, body=answer)
+        try:
+            judge(raw, now=datetime.now(UTC))
+        except ZaiImagesError:
+            continue  # it was read, and nobody knows what it means
+        connection.execute(
+            "UPDATE items SET state='answered', maybe=max(0, maybe-1) WHERE number=?",
+            (number,),
+        )
 
 
 def _read(

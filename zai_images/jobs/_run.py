@@ -5,7 +5,7 @@ from array import array
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
-from typing import cast
+from typing import Literal, cast
 
 from zai_images import events
 from zai_images._batch import BatchRun, BatchRunner
@@ -17,6 +17,7 @@ from zai_images.jobs import _journal as journal
 from zai_images.jobs import _lookups as lookups
 from zai_images.jobs._errors import DiskError
 from zai_images.jobs._folder import JobFolder
+from zai_images.jobs._journal import UNWANTED, WANTED
 from zai_images.jobs._keeper import Keeper, picture_in
 from zai_images.jobs._ledger import Books, FailureCap, WritingAhead
 from zai_images.jobs._links import Links, NotFetchedError
@@ -66,6 +67,8 @@ class JobRun:
         self._batch: BatchRun | None = None
         self._stopping = False
         self._savers = asyncio.Semaphore(_SAVERS)
+        self._fetched = asyncio.Event()  # every kept link has been tried
+        self._again: Sequence[str] = ()
 
     @property
     def moved(self) -> Counter[State]:
@@ -101,9 +104,19 @@ class JobRun:
         service = SANDBOX if private_sandbox else config.base_url
         await self._writer.do(check_service(service))
         await self._writer.do(recover(config, private_sandbox=private_sandbox))
-        await asyncio.to_thread(self._folder.remove_parts)
-        if again:
-            await self._writer.do(journal.resend(again))
+        await asyncio.to_thread(self._folder.prepare)
+        self._again = again
+        if "failed" in again:
+            await self._writer.do(journal.retry_failed)
+        if "unknown" in again:
+            await self._resend("unknown", State.UNKNOWN)
+
+    async def _resend(self, kind: Literal["unknown", "dead"], was: State) -> list[int]:
+        """Note what is to be sent once more, though it may have been paid for."""
+        least = WANTED if self._wanted == WANTED else UNWANTED
+        numbers = await self._writer.do(lookups.unspent(kind, wanted=least))
+        self._books.resending.update(dict.fromkeys(numbers, was))
+        return numbers
 
     async def carry_out(self, failures: FailureCap, limit: int | None) -> None:
         """Run to the end, or to where it is stopped."""
@@ -145,6 +158,8 @@ class JobRun:
                 self.stopped_by = self.stopped_by or error
 
     async def _requests(self) -> AsyncGenerator[ImageRequest, None]:
+        for number in list(self._books.resending):
+            yield await self._request(number)
         place = (0, 0)
         while block := await self._writer.do(
             lookups.pending_after(place, _BLOCK, wanted=self._wanted)
@@ -152,6 +167,14 @@ class JobRun:
             for at, number, body in block:
                 place = (at, number)
                 yield lookups.request_of(body, number)
+        if "dead" in self._again:
+            await self._fetched.wait()  # one more try costs nothing
+            for number in await self._resend("dead", State.ANSWERED):
+                yield await self._request(number)
+
+    async def _request(self, number: int) -> ImageRequest:
+        _, _, body = await self._writer.do(lookups.about(number))
+        return lookups.request_of(body, number)
 
     async def _take(self, outcome: Outcome) -> None:
         try:
@@ -177,6 +200,7 @@ class JobRun:
                 gone = await self._gone()
                 await self._fetch(gone, links, room, fetchers)
         finally:
+            self._fetched.set()
             await links.aclose()
 
     async def _gone(self) -> "array[int]":

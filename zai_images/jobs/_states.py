@@ -34,15 +34,23 @@ MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
     {
         State.PENDING: frozenset({State.SENT, State.FAILED, State.REFUSED}),
         State.SENT: frozenset({State.ANSWERED, State.PENDING, State.UNKNOWN}),
-        # An answer is kept before it is read, so it may turn out to be a refusal.
+        # An answer is kept before it is read, so it may turn out to be a refusal. Where
+        # its link is dead and that is asked for, it becomes pending to be sent again.
         State.ANSWERED: frozenset(
-            {State.SAVED, State.PENDING, State.FAILED, State.REFUSED, State.UNKNOWN}
+            {
+                State.SAVED,
+                State.PENDING,
+                State.FAILED,
+                State.REFUSED,
+                State.UNKNOWN,
+            }
         ),
         State.SAVED: frozenset({State.ANSWERED}),  # the file is gone, the link is not
         State.FAILED: frozenset({State.PENDING}),
         State.REFUSED: frozenset(),
         # A failure the service owns up to is sent once more by the retry policy.
-        State.UNKNOWN: frozenset({State.SENT, State.PENDING}),
+        # A call that was cancelled while its answer was kept is found answered later.
+        State.UNKNOWN: frozenset({State.SENT, State.PENDING, State.ANSWERED}),
     }
 )
 
