@@ -1,7 +1,7 @@
 """
 The workers behind a batch: they pull, call, fetch and deliver.
 
-A worker pulls only while it has the turn, and passes the turn on when its item has a
+A worker pulls only while it has the turn, and gives the turn back when its item has a
 place: so at most one pulled item waits without one, and there is no task for an item
 that is still in the input. Idle workers wait for the turn; one more is started only
 when a place was found and nobody waits.
@@ -17,6 +17,7 @@ from zai_images._models import ImageRequest, as_request
 from zai_images._outbox import Outbox
 from zai_images._outcomes import Done, Failed, Outcome, Unfinished
 from zai_images._session import ImageSession
+from zai_images._turn import Turn
 
 
 class Fanout:
@@ -51,7 +52,7 @@ class Fanout:
         # A run that owes an outcome for every item must not lose one half pulled.
         self._collecting = collecting
         self._puller: asyncio.Task[None] | None = None
-        self._turn = asyncio.Lock()
+        self._turn = Turn()
         self._idle = 0
         self._resting = 0
         self._workers: dict[asyncio.Task[None], Item | None] = {}
@@ -120,19 +121,18 @@ class Fanout:
         if not item.has_turn:
             return
         item.has_turn = False
-        self._turn.release()
+        self._turn.give_back()
         if not self._idle and not self.exhausted and not self.stopping:
             self._hire()
 
     def rest(self, item: Item, *, resting: bool) -> None:
-        """Note whether an item waits to be sent again; nothing is pulled meanwhile."""
-        if item.resting is not resting:
-            item.resting = resting
-            self._resting += 1 if resting else -1
-            self._outbox.room.set()
-            if resting and self.stopping:
-                # If it is to be sent again it sleeps by then; if not, it is done.
-                self.loop.call_soon(self._cancel_waiting)
+        """Note that an item waits to be sent again; nothing is pulled meanwhile."""
+        item.resting = resting
+        self._resting += 1 if resting else -1
+        self._outbox.room.set()
+        if resting and self.stopping:
+            # If it is to be sent again it sleeps by then; if not, it is done.
+            self.loop.call_soon(self._cancel_waiting)
 
     # What the workers do.
 
@@ -149,20 +149,22 @@ class Fanout:
     async def _work(self) -> None:
         worker = asyncio.current_task()
         assert worker is not None  # noqa: S101 - for the type checker
-        while (item := await self._pull()) is not None:
+        while (item := await self._pull(worker)) is not None:
             self._workers[worker] = item
             try:
                 await self._carry_out(item)
             finally:
                 self._workers[worker] = None
-                self.rest(item, resting=False)
+                if item.resting:
+                    self.rest(item, resting=False)
                 self._idle += 1
                 self.pass_turn(item)
 
-    async def _pull(self) -> Item | None:
+    async def _pull(self, worker: asyncio.Task[None]) -> Item | None:
         """Take the turn and pull; None at the end of the input or of the run."""
         try:
-            await self._turn.acquire()
+            while not self._turn.take():
+                await self._turn.given_back()
         finally:
             self._idle -= 1
         item = None
@@ -171,19 +173,17 @@ class Fanout:
                 self._outbox.room.clear()
                 await self._outbox.room.wait()
             if not self.stopping and not self.exhausted:
-                self._puller = asyncio.current_task()
+                self._puller = worker
                 raw = await anext(self._source)
                 item = Item(self, self.pulled, raw)
                 self.pulled += 1
         except StopAsyncIteration:
             self.exhausted = True
         except asyncio.CancelledError as error:
-            worker = asyncio.current_task()
-            if worker is None or worker.cancelling():
+            if worker.cancelling():
                 raise
-            self.exhausted = (
-                True  # not ours: something the input waits for was cancelled
-            )
+            # Not ours: something the input waits for was cancelled.
+            self.exhausted = True
             self._crashed(error)
         except Exception as error:  # noqa: BLE001 - the caller's own iterator failed
             self.exhausted = True
@@ -191,62 +191,50 @@ class Fanout:
         finally:
             self._puller = None
             if item is None:
-                self._turn.release()
+                self._turn.give_back()
         if item is not None and self.stopping:
             self._set_aside(item)
-            self._turn.release()
+            self._turn.give_back()
             return None
         return item
 
     async def _carry_out(self, item: Item) -> None:
+        picture = None
         try:
-            outcome: Outcome = await self._outcome(item)
+            item.request = request = as_request(item.request)
+            self.check(request.model)
+            answer = await self._session._answer(  # noqa: SLF001 - the internal door for batches
+                request, ledger=item, ceiling=self._ceiling, batch=True
+            )
+            item.response = answer.response
+            self._outbox.expect()
+            if self._download:
+                picture = await self._session._fetch(answer)  # noqa: SLF001 - same
         except ZaiImagesError as error:
             self._heed(error, item)
-            outcome = Failed(
-                index=item.index,
-                request=item.request,
-                error=error,
-                response=item.response,
-                queued=item.queued,
-                latency=item.latency,
-                attempts=item.attempts,
-            )
+            self._outbox.put(_failed(item, error), expected=item.response is not None)
         except StoppedError:
             self._set_aside(item)
-            return
         except asyncio.CancelledError:
             if self._cancelled or not item.maybe_billed or item.response is not None:
                 self._set_aside(item)
-            else:  # stopped in the pause before its next try
+            else:
                 self._outbox.put(_stopped_short(item), expected=False)
             raise
         except Exception as error:  # noqa: BLE001 - not ours, so it ends the run
             self._set_aside(item)
             self._crashed(error)
-            return
-        self._outbox.put(outcome, expected=item.response is not None)
-
-    async def _outcome(self, item: Item) -> Done:
-        item.request = request = as_request(item.request)
-        self.check(request.model)
-        answer = await self._session._answer(  # noqa: SLF001 - the internal door for batches
-            request, ledger=item, ceiling=self._ceiling, batch=True
-        )
-        item.response = answer.response
-        self._outbox.expect()
-        picture = None
-        if self._download:
-            picture = await self._session._fetch(answer)  # noqa: SLF001 - same
-        return Done(
-            index=item.index,
-            request=request,
-            response=answer.response,
-            picture=picture,
-            queued=answer.queued,
-            latency=answer.latency,
-            attempts=answer.attempts,
-        )
+        else:
+            done = Done(
+                index=item.index,
+                request=request,
+                response=answer.response,
+                picture=picture,
+                queued=answer.queued,
+                latency=answer.latency,
+                attempts=answer.attempts,
+            )
+            self._outbox.put(done, expected=True)
 
     def _heed(self, error: ZaiImagesError, item: Item) -> None:
         """Stop what an error stops."""
@@ -271,15 +259,22 @@ class Fanout:
         (self.abandoned if gone else self.unsent).append(left)
 
 
-def _stopped_short(item: Item) -> Failed:
+def _failed(item: Item, error: ZaiImagesError) -> Failed:
     return Failed(
         index=item.index,
         request=item.request,
-        error=AnswerLostError(
-            "The batch was stopped before this was tried again. Its last attempt may "
-            "have been billed; look at the account's bill before you ask again."
-        ),
+        error=error,
+        response=item.response,
         queued=item.queued,
         latency=item.latency,
         attempts=item.attempts,
     )
+
+
+def _stopped_short(item: Item) -> Failed:
+    """Tell of an item that was stopped in the pause before its next try."""
+    error = AnswerLostError(
+        "The batch was stopped before this was tried again. Its last attempt may "
+        "have been billed; look at the account's bill before you ask again."
+    )
+    return _failed(item, error)

@@ -37,19 +37,20 @@ class StoppedError(Exception):
 class Item:
     """Follow one item of the input through its attempts."""
 
+    response: ImageResponse | None = None
+    has_turn = True
+    in_service = False
+    resting = False
+    maybe_billed = False
+    attempts = 0
+    latency = 0.0
+    _served = 0.0
+
     def __init__(self, workshop: Workshop, index: int, raw: object) -> None:
         self._workshop = workshop
         self.index = index
-        self.request: object = raw
-        self.response: ImageResponse | None = None
-        self.has_turn = True
-        self.in_service = False
-        self.resting = False
-        self.maybe_billed = False
-        self.attempts = 0
-        self.latency = 0.0
+        self.request = raw
         self._pulled_at = self._sent_at = workshop.loop.time()
-        self._served = 0.0
 
     @property
     def queued(self) -> float:
@@ -65,7 +66,8 @@ class Item:
         """Note that a place was found; refuse to go on where a stop came first."""
         self._workshop.check(request.model)
         self._workshop.pass_turn(self)
-        self._workshop.rest(self, resting=False)
+        if self.resting:
+            self._workshop.rest(self, resting=False)
         self.in_service = True
         self.attempts = attempt
         self._sent_at = self._workshop.loop.time()
@@ -82,4 +84,5 @@ class Item:
         self.maybe_billed = self.maybe_billed or billed != "no"
         self.latency = self._workshop.loop.time() - self._sent_at
         self._served += self.latency
-        self._workshop.rest(self, resting=billed == "no")
+        if billed == "no":
+            self._workshop.rest(self, resting=True)
