@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zai_images import (
+    AccountError,
+    AnswerLostError,
     ContentFilter,
+    ContentRefusedError,
     ImageRequest,
     ImageResponse,
+    RateLimitedError,
+    RequestRejectedError,
     ResponseError,
+    ServerError,
     ZaiImagesError,
 )
 from zai_images._protocol import judge, seconds_to_wait
@@ -176,11 +182,163 @@ def test_the_services_words_are_made_fit_for_one_line():
         ("", None),
         ("-1", None),
         ("1e9", None),
+        ("9" * 9, 999_999_999),
+        ("9" * 10, None),
         ("٣", None),
     ],
 )
 def test_retry_after_is_read_both_ways(header, expected):
     assert seconds_to_wait(header, NOW) == expected
+
+
+PICTURE = {"created": 1, "data": [{"url": "https://e.example/a"}]}
+
+
+@pytest.mark.parametrize("status", [200, 299])
+def test_a_picture_comes_with_any_status_of_success(status):
+    assert answer(PICTURE, status).url == "https://e.example/a"
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (199, ResponseError),
+        (300, RequestRejectedError),
+        (400, RequestRejectedError),
+        (429, RateLimitedError),
+        (500, AnswerLostError),
+    ],
+)
+def test_a_picture_under_any_other_status_is_none(status, error):
+    with pytest.raises(error):
+        answer(PICTURE, status)
+
+
+@pytest.mark.parametrize(
+    ("status", "billed"),
+    [(199, "no"), (200, "maybe"), (299, "maybe"), (300, "no"), (499, "no")]
+    + [(500, "maybe"), (599, "maybe")],
+)
+def test_a_page_of_somebody_elses_costs_nothing_where_the_request_was_turned_away(
+    status, billed
+):
+    with pytest.raises(ZaiImagesError) as caught:
+        answer(b"<html>", status)
+
+    assert caught.value.billed == billed
+
+
+def test_words_of_300_characters_are_quoted_whole_and_longer_ones_are_cut_there():
+    def quoted(message: str) -> str:
+        with pytest.raises(ZaiImagesError) as caught:
+            answer({"error": {"code": "1210", "message": message}}, status=400)
+        return caught.value.message
+
+    assert quoted("a" * 300) == "a" * 300
+    assert quoted("a" * 301) == "a" * 299 + "…"
+
+
+def test_a_code_that_is_no_code_is_cut_to_a_short_one():
+    with pytest.raises(ResponseError) as caught:
+        answer({"code": "9" * 50})
+
+    assert caught.value.code == "9" * 39 + "…"
+
+
+def test_an_answer_nobody_understood_is_kept_to_2000_characters_of_any_width():
+    with pytest.raises(AnswerLostError) as caught:
+        answer(("🦊" * 2500).encode())
+
+    assert caught.value.body == "🦊" * 2000
+    assert "🦊" * 300 in str(caught.value)
+    assert "🦊" * 301 not in str(caught.value)
+    with pytest.raises(AnswerLostError) as caught:
+        answer(b"a" * 2001)
+    assert caught.value.body == "a" * 1999 + "…"
+
+
+def test_the_query_of_a_link_may_be_a_signature_and_is_not_quoted():
+    with pytest.raises(ResponseError) as caught:
+        answer({"data": [], "link": "https://e.example/a?sign=secret", "x": "end"})
+
+    assert "secret" not in str(caught.value)
+    assert "https://e.example/a?***" in str(caught.value)
+    assert "end" in str(caught.value)
+
+
+def test_the_error_may_be_the_first_of_a_list_or_a_bare_sentence():
+    with pytest.raises(ContentRefusedError, match="unsafe words"):
+        answer(
+            {"error": [{"code": "1301", "message": "unsafe words"}, {"code": "1113"}]},
+            status=400,
+        )
+    with pytest.raises(ContentRefusedError, match="unsafe words"):
+        answer({"error": "unsafe words", "code": "1301"}, status=400)
+
+
+@pytest.mark.parametrize("code", [True, 1.5, [], {}, "", None])
+def test_what_cannot_be_a_code_is_none(code):
+    with pytest.raises(ZaiImagesError) as caught:
+        answer({"error": {"code": code, "message": "?"}}, status=400)
+
+    assert caught.value.code is None
+    assert 'HTTP 400: "?"' in str(caught.value)
+
+
+def test_an_error_says_what_happened_with_which_numbers_and_what_it_cost():
+    with pytest.raises(ContentRefusedError) as caught:
+        answer({"error": {"code": "1301", "message": "no foxes"}}, status=400)
+
+    assert str(caught.value) == (
+        "The prompt or the picture was judged unsafe (code 1301, HTTP 400: "
+        '"no foxes"). Nothing was billed. Change the prompt; the same one would be '
+        "refused again."
+    )
+
+
+def test_the_id_of_a_request_is_read_from_wherever_it_stands():
+    def found(body: dict, **header: str) -> str | None:
+        with pytest.raises(ZaiImagesError) as caught:
+            answer(body, status=400, **header)
+        return caught.value.request_id
+
+    error = {"code": "1210", "request_id": "inner"}
+    assert found({"error": error}, request_id="header") == "inner"
+    assert found({"error": error, "request_id": "outer"}) == "outer"
+    assert found({"error": "no", "request_id": 7}, request_id="header") == "header"
+    assert found({"error": "no"}) is None
+
+
+def test_what_the_service_admits_to_is_a_failure_and_a_bare_5xx_a_lost_answer():
+    with pytest.raises(ServerError, match="sorry"):
+        answer({"error": {"message": "sorry"}}, status=500)
+    with pytest.raises(ServerError):
+        answer({"error": {"code": "77"}}, status=500)
+    with pytest.raises(AnswerLostError):
+        answer({"detail": "sorry"}, status=500)
+
+
+def test_a_number_of_any_length_is_no_trouble():
+    response = answer(
+        b'{"data":[{"url":"https://e.example/a"}],"n":%b,"m":12}' % (b"9" * 5000)
+    )
+
+    assert response.extra["n"] == "9" * 5000
+    assert response.extra["m"] == 12
+
+
+def test_the_wait_a_refusal_asks_for_is_told_in_seconds():
+    with pytest.raises(RateLimitedError) as caught:
+        answer({"error": {"code": "1302"}}, status=429, retry_after="7")
+
+    assert caught.value.retry_after == 7
+
+
+def test_only_the_model_is_stopped_where_the_plan_lacks_just_that_one():
+    with pytest.raises(AccountError) as caught:
+        answer({"error": {"code": "1311"}}, status=429)
+
+    assert caught.value.stops == "model"
 
 
 json_values = st.recursive(
