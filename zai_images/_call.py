@@ -42,6 +42,14 @@ class Call:
     anything decodes the answer, the verdict, and the ledgers once more.
     """
 
+    attempts = 0
+    _sent_at = 0.0
+    _latency = 0.0
+    _billed: Billed = "no"
+    _answered = False
+    _may_be_billed: ZaiImagesError | None = None
+    _sent: Sent
+
     def __init__(  # noqa: PLR0913 - what a call is made of, all by keyword
         self,
         request: ImageRequest,
@@ -53,7 +61,6 @@ class Call:
         batch: bool,
     ) -> None:
         self.request = request
-        self.attempts = 0
         self._tools = tools
         self._patience = patience
         self._ledgers = ledgers
@@ -62,12 +69,6 @@ class Call:
         self._body = encode(request)
         self._quality = str(request.quality)
         self._loop = asyncio.get_running_loop()
-        self._sent_at = 0.0
-        self._latency = 0.0
-        self._billed: Billed = "no"
-        self._answered = False
-        self._may_be_billed: ZaiImagesError | None = None
-        self._sent: Sent
 
     async def run(self) -> Answer:
         """

@@ -76,8 +76,8 @@ def _caller_id(value: str | int | None) -> str | int | None:
 
 
 def _extra(value: Mapping[str, Any]) -> FrozenJSON:
-    if isinstance(value, FrozenJSON) and value is NOTHING:
-        return value
+    if value is NOTHING:
+        return NOTHING
     if not isinstance(value, Mapping):
         raise InvalidRequestError(
             f"extra: must be a mapping, got {type(value).__name__}", field="extra"

@@ -79,7 +79,8 @@ async def read(response: aiohttp.ClientResponse, sent: Sending) -> bytes:
     parts = []
     size = 0
     try:
-        while part := await response.content.readany():
+        while not response.content.at_eof():
+            part = await response.content.readany()
             size += len(part)
             if size > BODY_LIMIT:
                 raise aiohttp.ClientPayloadError(f"more than {BODY_LIMIT} bytes")

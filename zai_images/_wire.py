@@ -80,23 +80,23 @@ def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None
     """
     Take the picture out of an answer, or None where there is no usable one.
 
-    Only a link makes it usable. A fault in any other field is no reason to throw away
-    what was paid for: such a field counts as absent and stays in `extra` as it came.
+    What is understood is taken out of `body`. Only a link makes it usable. A fault in
+    any other field is no reason to throw away what was paid for: such a field counts as
+    absent and stays in `extra` as it came.
     """
     images = _images(body.get("data"))
     if not images or body.get("error") or body.get("success") is False:
         return None
-    extra = dict(body)
-    del extra["data"]
-    created = _take(extra, "created", int)
-    content_filter = _take_content_filter(extra)
-    request_id = _take(extra, "request_id", str) or raw.request_id
+    del body["data"]
+    created = _take(body, "created", int)
+    content_filter = _take_content_filter(body)
+    request_id = _take(body, "request_id", str) or raw.request_id
     return ImageResponse(
         created=created,
         images=images,
         content_filter=content_filter,
         request_id=request_id or text_or_none(body.get("id")),
-        extra=_rest(extra),
+        extra=_rest(body),
     )
 
 
@@ -112,6 +112,8 @@ def _take(fields: dict[str, Any], name: str, kind: type[str | int]) -> Any:  # n
 
 
 def _take_content_filter(fields: dict[str, Any]) -> tuple[ContentFilter, ...]:
+    if "content_filter" not in fields and "contentFilter" not in fields:
+        return ()
     found = fields.get("content_filter", fields.get("contentFilter"))
     content_filter = read_content_filter(found) if found else ()
     if content_filter or found in (None, []):
