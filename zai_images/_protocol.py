@@ -35,7 +35,11 @@ from zai_images._wire import (
 _QUOTED = 300  # characters of the service's words in an error
 _KEPT = 2000  # characters of an answer nobody understood
 _BEIJING = timezone(timedelta(hours=8))
-_REJECTED = Code(RequestRejectedError, "the answer has a strange status", "")
+_REJECTED = Code(
+    RequestRejectedError,
+    "the answer has a strange status",
+    "Check the base URL (ZAI_BASE_URL).",
+)
 
 
 def judge(raw: RawResponse, *, now: datetime) -> ImageResponse:
@@ -61,7 +65,7 @@ def judge(raw: RawResponse, *, now: datetime) -> ImageResponse:
         return found
     code, message = _envelope(body)
     listed = CODES.get(code or "")
-    if listed is None and not succeeded:
+    if listed is None:
         if raw.status >= 500 and not (code or message):
             raise _unreadable(raw, now)
         listed = by_status(raw.status)
@@ -70,9 +74,8 @@ def judge(raw: RawResponse, *, now: datetime) -> ImageResponse:
     raise _useless(raw, body, code, message)
 
 
-def _envelope(body: Mapping[str, Any] | None) -> tuple[str | None, str]:
+def _envelope(fields: Mapping[str, Any]) -> tuple[str | None, str]:
     """Find the code and the message in any of the service's error envelopes."""
-    fields: Mapping[str, Any] = body or {}
     error = fields.get("error")
     if isinstance(error, list) and error:
         error = error[0]
@@ -94,11 +97,7 @@ def _shown(message: object, most: int = _QUOTED) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-_COST = {
-    "no": "Nothing was billed.",
-    "maybe": "It may have been billed.",
-    "yes": "It was billed.",
-}
+_COST = {"no": "Nothing was billed.", "maybe": "It may have been billed."}
 
 
 def _error(  # noqa: PLR0913, PLR0917 - the parts of one answer
