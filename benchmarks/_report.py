@@ -110,6 +110,32 @@ def bars(values: Mapping[str, float], unit: str) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
+def pairs(values: Mapping[str, tuple[float, float]], told: str) -> str:
+    """Draw two thin bars for each name, ours above; both are shares of 1."""
+    row, left, width = 30, 250, 430
+    size = f'width="{left + width + 90}" height="{row * (len(values) + 1)}"'
+    font = 'font-family="sans-serif" font-size="12"'
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} {font}>',
+        f'<text x="{left}" y="17">{escape(told)}</text>',
+    ]
+    for index, (name, both) in enumerate(values.items(), start=1):
+        top = row * index
+        at = f'x="{left - 8}" y="{top + 16}" text-anchor="end"'
+        parts.append(f"<text {at}>{escape(name)}</text>")
+        for value, down, colour in zip(
+            both, (2, 13), ("#4a7ab0", "#c9a14a"), strict=True
+        ):
+            long = width * value
+            bar = f'width="{long:.1f}" height="10" fill="{colour}"'
+            parts += [
+                f'<rect x="{left}" y="{top + down}" {bar}/>',
+                f'<text x="{left + long + 6:.1f}" y="{top + down + 9}">',
+                f"{value:.2f}</text>",
+            ]
+    return "\n".join([*parts, "</svg>", ""])
+
+
 def raise_open_files() -> int:
     """Raise the soft limit on open files to the hard one; returns what it is then."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -3,29 +3,38 @@ How much of an account's capacity is used, by a client that is told nothing.
 
 The real `BatchRunner`, session and aiohttp, against a loopback server on virtual time:
 
-    python benchmarks/capacity.py [--quick] [--seeds 5] [--only NAME ...]
+    python benchmarks/capacity.py [--quick] [--seeds 5] [--only NAME ...] [--svg FILE]
 
 For each scenario: the makespan of a client that knows the limit at every moment over
 ours (1 is perfect), and the refusals for each 100 pictures, beside their bars.
+
+Then the usual way through the same: 32 at once under a semaphore, ten attempts with
+exponential backoff. Its share of the ideal counts the pictures that it made, so read it
+together with what it lost.
 """
 
 import argparse
 import asyncio
 import functools
+import itertools
 import json
+import logging
 import random
 import statistics
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import looptime
+from _report import pairs
+from peers import GREEDY, with_tenacity
 from service import Server, Service, ideal
 
 from zai_images import BatchRunner, Done, ImageRequest, ImageSession, SessionConfig
 
+T = TypeVar("T")
 FAST = {"standard": (0.25, 0.5), "hd": (0.9, 1.0)}
 
 
@@ -172,13 +181,29 @@ SCENARIOS = {
 class Measured:
     """Hold one run of a scenario."""
 
-    ratio: float
+    ideal: float
+    makespan: float
     refused: float
     longest: float
     p99: float
     last: float
     lost: int
     most: int
+
+    @property
+    def ratio(self) -> float:
+        """The share of the ideal: 1 is perfect."""
+        return self.ideal / self.makespan
+
+
+@attrs.frozen(kw_only=True)
+class Usual:
+    """Hold what the usual way made of the same."""
+
+    ideal: float
+    makespan: float
+    refused: float
+    lost: float
 
 
 async def run(scenario: Scenario, seed: int) -> Measured:
@@ -196,7 +221,8 @@ async def run(scenario: Scenario, seed: int) -> Measured:
     sent = [pair for one in done for pair in one.latencies]
     late = sorted(took for at, took in sent if at >= scenario.after) or [0.0]
     return Measured(
-        ratio=ideal(record.times, scenario.service) / makespan,
+        ideal=ideal(record.times, scenario.service),
+        makespan=makespan,
         refused=100 * record.refused / pictures,
         longest=max(took for _, took in sent),
         p99=late[int(0.99 * (len(late) - 1))],
@@ -204,6 +230,34 @@ async def run(scenario: Scenario, seed: int) -> Measured:
         lost=pictures - sum(len(one.latencies) for one in done),
         most=record.most,
     )
+
+
+async def run_usual(scenario: Scenario, seed: int) -> Usual:
+    """Give the same pictures to 32 callers who back off; the limit is not theirs."""
+    random.seed(seed)
+    loop = asyncio.get_running_loop()
+    async with Server(scenario.service, seed) as server:
+
+        async def job(index: int, count: int) -> int:
+            await asyncio.sleep(_start(scenario, index))
+            way = with_tenacity(server.base_url, at_once=GREEDY, hd=scenario.hd)
+            async with way as make:
+                return await make(count)
+
+        begun = loop.time()
+        made = sum(await asyncio.gather(*map(job, itertools.count(), scenario.jobs)))
+        makespan = loop.time() - begun
+    record, pictures = server.record, sum(scenario.jobs)
+    return Usual(
+        ideal=ideal(record.times, scenario.service) if made else 0.0,
+        makespan=makespan,
+        refused=100 * record.refused / pictures,
+        lost=100 * (pictures - made) / pictures,
+    )
+
+
+def _start(scenario: Scenario, index: int) -> float:
+    return scenario.starts[index] if scenario.starts else 0.3 * index
 
 
 @attrs.define
@@ -215,8 +269,7 @@ class _Job:
 
 async def _job(server: Server, scenario: Scenario, index: int, count: int) -> _Job:
     loop = asyncio.get_running_loop()
-    start = scenario.starts[index] if scenario.starts else 0.3 * index
-    await asyncio.sleep(start)
+    await asyncio.sleep(_start(scenario, index))
     known = {"cogview-4-250304": scenario.known} if scenario.known else {}
     config = SessionConfig(api_key="any", base_url=server.base_url, known_limits=known)
     job = _Job(began=loop.time())
@@ -236,7 +289,7 @@ async def _job(server: Server, scenario: Scenario, index: int, count: int) -> _J
     return job
 
 
-def on_virtual_time(main: Callable[[], Coroutine[Any, Any, Measured]]) -> Measured:
+def on_virtual_time(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run on a loop whose clock jumps to the next thing due."""
     with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
         return runner.run(main())
@@ -273,36 +326,61 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=None)
     parser.add_argument("--json", type=Path, help="write the figures here as well")
+    parser.add_argument("--svg", type=Path, help="draw ours beside the usual way here")
     asked = parser.parse_args()
     names = asked.only or list(SCENARIOS)
     if asked.quick:
         names, asked.seeds = ["limit 3", "a sandbox at speed 20, limit 5"], 1
     figures: dict[str, dict[str, float]] = {}
     short = 0
+    logging.disable()  # each refusal would be told
     print(
         f"{'scenario':36} {'ratio':>6} {'worst':>6} {'bar':>5} "
-        f"{'refused':>8} {'bar':>5}"
+        f"{'refused':>8} {'bar':>5}  "
+        "seconds: ideal, ours; the usual way: seconds, share, refused, lost"
     )
     for name in names:
         scenario = SCENARIOS[name]
         more = 1 if asked.quick else scenario.seeds
-        runs = [
-            on_virtual_time(functools.partial(run, scenario, seed))
-            for seed in range(1000, 1000 + asked.seeds * more)
+        seeds = range(1000, 1000 + asked.seeds * more)
+        runs = [on_virtual_time(functools.partial(run, scenario, s)) for s in seeds]
+        # What is claimed is ours; of the others two seeds show enough.
+        usual = [
+            on_virtual_time(functools.partial(run_usual, scenario, s))
+            for s in seeds[:2]
         ]
         missed = verdict(scenario, runs)
         short += bool(missed)
-        figures[name] = _figures(runs)
+        figures[name] = _figures(runs) | _usual_figures(usual)
         print(_line(name, scenario, figures[name], missed), flush=True)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=1))
+    if asked.svg:
+        shown = {
+            name: (found["ratio"], found["usual ratio"])
+            for name, found in figures.items()
+        }
+        told = "share of the ideal: zai_images; 32 at once with backoff (it loses some)"
+        asked.svg.write_text(pairs(shown, told))
     return 1 if short else 0
+
+
+def _usual_figures(runs: Sequence[Usual]) -> dict[str, float]:
+    mean = statistics.mean
+    return {
+        "usual ratio": mean(r.ideal / r.makespan for r in runs),
+        "usual makespan": mean(r.makespan for r in runs),
+        "usual refused per 100": mean(r.refused for r in runs),
+        "usual lost %": mean(r.lost for r in runs),
+    }
 
 
 def _figures(runs: Sequence[Measured]) -> dict[str, float]:
     mean = statistics.mean
     return {
         "ratio": mean(r.ratio for r in runs),
+        "ideal makespan": mean(r.ideal for r in runs),
+        "makespan": mean(r.makespan for r in runs),
         "worst ratio": min(r.ratio for r in runs),
         "refused per 100": mean(r.refused for r in runs),
         "longest": max(r.longest for r in runs),
@@ -317,7 +395,10 @@ def _line(
 ) -> str:
     bar = f"{scenario.ratio:.2f}" if scenario.ratio else "-"
     waste = f"{scenario.refused:.1f}" if scenario.refused < 1e9 else "-"
-    more = f"longest {found['longest']:5.1f} s"
+    more = f"{found['ideal makespan']:6.0f} {found['makespan']:6.0f}; "
+    more += f"{found['usual makespan']:6.0f} {found['usual ratio']:5.2f} "
+    more += f"{found['usual refused per 100']:5.0f} {found['usual lost %']:4.1f} %"
+    more += f"  longest {found['longest']:5.1f} s"
     if scenario.within:
         more += f", last call {found['last session']:.0f} s (bar {scenario.within:g})"
     if scenario.p99:

@@ -47,8 +47,9 @@ def test_it_runs_and_prints_its_table(name, tmp_path):
 
 
 @pytest.mark.timeout(120)
-def test_the_plot_is_drawn_where_it_is_asked_for(tmp_path):
+@pytest.mark.parametrize("name", ["capacity", "peers"])
+def test_the_plot_is_drawn_where_it_is_asked_for(name, tmp_path):
     """One bar for each client, in a file of its own."""
     plot = tmp_path / "plot.svg"
-    assert quick("peers", "--svg", plot).returncode == 0
+    assert quick(name, "--svg", plot).returncode == 0
     assert plot.read_text().startswith("<svg ")
