@@ -392,6 +392,33 @@ class TestPace:
         assert pace.next - now <= 10
         assert pace.rate(now + 300) > 10
 
+    def test_a_send_waits_for_its_turn_at_the_rate(self):
+        pace = Pace()
+        for now in range(10):
+            pace.on_send(float(now))
+        pace.on_refused(Sent(quality="standard", others=0, at=9.0), 10.0)
+        assert pace.next == pytest.approx(10 + 1 / 0.8)
+        pace.on_send(pace.next)
+        assert pace.next == pytest.approx(10 + 2 / 0.8, rel=1e-3)
+        pace.on_send(20.0)
+        assert pace.next == pytest.approx(20 + 1 / pace.rate(20.0))
+
+    def test_only_the_last_ten_seconds_tell_what_was_tried(self):
+        pace = Pace()
+        for now in (0.0, 0.1, 0.2, 0.3, 50.0, 52.0):
+            pace.on_send(now)
+        pace.on_refused(Sent(quality="standard", others=0, at=52.0), 53.0)
+
+        assert pace.rate(53.0) == pytest.approx(0.8 * 0.2)
+
+    def test_the_rate_falls_no_lower_than_one_in_ten_seconds(self):
+        pace = Pace()
+        pace.on_send(0.0)
+        pace.on_refused(Sent(quality="standard", others=0, at=0.0), 1.0)
+
+        assert pace.rate(1.0) == pytest.approx(0.1)
+        assert pace.next == pytest.approx(11.0)
+
 
 class TestGuard:
     def test_a_silent_queue_shows_in_the_latency_and_shrinks_the_ceiling(self):
@@ -464,6 +491,23 @@ class TestPauses:
         late.at = 4.0
         assert pauses.seconds(refusal("1312"), late, 5.0) == 5
 
+    @pytest.mark.parametrize("chance", [0.0, 1.0])
+    def test_a_pause_is_drawn_out_by_up_to_a_quarter_and_never_shortened(
+        self, monkeypatch, chance
+    ):
+        """Many clients that were refused together must not come back together."""
+        monkeypatch.setattr(
+            "random.uniform", lambda low, high: low + chance * (high - low)
+        )
+        longer = 1 + chance / 4
+        sent = Sent(quality="standard", others=0, at=0.0)
+        fixed = Fixed(3, Pauses(5, 120), RetryPolicy(first_pause=2))
+        fixed.on_refused(sent, 0.0, 0, refusal("1302"))
+
+        assert Pauses(5, 120).seconds(refusal("1305"), sent, 1.0) == 5 * longer
+        assert Pauses(5, 120).seconds(refusal("1302", 8.0), sent, 1.0) == 8 * longer
+        assert fixed.may_send(0.0, 0)[1] == 2 * longer
+
 
 class TestFixed:
     def test_it_keeps_exactly_its_places_and_only_learns_to_pause(self, no_jitter):
@@ -489,6 +533,121 @@ class TestFixed:
             pauses.append(round(fixed.may_send(now, 0)[1] - now, 3))
 
         assert pauses == [0.01, 0.02, 0.04, 0.04, 0.04]
+
+    def test_a_picture_sets_its_pauses_back_and_another_answer_does_not(
+        self, no_jitter
+    ):
+        policy = RetryPolicy(first_pause=1, max_pause=100)
+        for picture, seconds in ((True, 1), (False, 4)):
+            fixed = Fixed(3, Pauses(5, 120), policy)
+            sent = Sent(quality="standard", others=0, at=0.0)
+            for now in (0.0, 10.0):
+                fixed.on_refused(sent, now, 0, refusal("1302"))
+            fixed.on_answer(sent, 20.0, picture=picture)
+            fixed.on_refused(sent, 30.0, 0, refusal("1302"))
+            assert fixed.may_send(30.0, 0) == (False, 30.0 + seconds)
+
+    def test_a_picture_ends_an_overload_for_it_too(self, no_jitter):
+        for picture, seconds in ((True, 5), (False, 10)):
+            fixed = Fixed(3, Pauses(5, 120), RetryPolicy())
+            for now in (0.0, 20.0):
+                sent = Sent(quality="standard", others=0, at=now)
+                fixed.on_refused(sent, now, 0, refusal("1305"))
+                if now == 0.0:
+                    fixed.on_answer(sent, 10.0, picture=picture)
+            assert fixed.may_send(20.0, 0) == (False, 20.0 + seconds)
+
+    def test_it_waits_as_long_as_it_is_told(self, no_jitter):
+        fixed = Fixed(3, Pauses(5, 120), RetryPolicy())
+        sent = Sent(quality="standard", others=0, at=0.0)
+        fixed.on_refused(sent, 0.0, 0, refusal("1302", 30.0))
+
+        assert fixed.may_send(0.0, 0) == (False, 30.0)
+
+
+class TestAdaptive:
+    """The user's ceiling, the latency, the rate and the places: the least of them."""
+
+    def test_nothing_goes_out_at_the_ceiling_and_the_next_answer_asks_again(self):
+        limit = adaptive(known=40, ceiling=(3, "max_in_flight"))
+
+        assert limit.may_send(0.0, 2) == (True, None)
+        assert limit.may_send(0.0, 3) == (False, None)
+
+    def test_nothing_goes_out_at_the_ceiling_that_latency_has_set(self):
+        limit = adaptive(known=40)
+        limit._guard.ceiling = 2
+
+        assert limit.may_send(0.0, 1) == (True, None)
+        assert limit.may_send(0.0, 2) == (False, None)
+
+    def test_latency_is_named_only_where_it_acted_and_bounds(self):
+        limit = adaptive(known=40)  # 20 places
+        limit._guard.ceiling = 5
+        assert limit.reason == "known"
+        limit._guard._cut_at = 1.0
+        assert limit.reason == "latency"
+        limit._guard.ceiling = 21
+        assert limit.reason == "known"
+
+    def test_only_a_refusal_for_want_of_a_place_says_how_many_there_are(self):
+        lost = adaptive(known=40)
+        sends = [sent_at(lost, 0.0) for _ in range(3)]
+        lost.on_refused(sends[0], 0.2, 2, refusal("1302"))
+        assert lost.limit == 2
+        for code in ("1303", "1305", "7777"):
+            kept = adaptive(known=40)
+            sends = [sent_at(kept, 0.0) for _ in range(3)]
+            kept.on_refused(sends[0], 0.2, 2, refusal(code))
+            assert (kept.limit, kept.reason) == (20, "known")
+
+    def test_what_was_refused_for_another_reason_is_no_probe_any_more(self):
+        """Else its silence would prove a place."""
+        for end in ("1303", "withdrawn"):
+            limit = adaptive()
+            sent_at(limit, 0.0)
+            probe = Sent(quality="standard", others=1)
+            limit.on_send(probe, 0.0)
+            probe.at = 0.0
+            if end == "withdrawn":
+                limit.on_withdrawn(probe)
+            else:
+                limit.on_refused(probe, 0.2, 1, refusal(end))
+            limit.may_send(60.0, 1)
+            assert limit.limit == 1
+
+    def test_an_answered_probe_is_a_place(self):
+        limit = adaptive()
+        sent_at(limit, 0.0)
+        probe = Sent(quality="standard", others=1)
+        limit.on_send(probe, 0.0)
+        probe.at = 0.0
+        limit.on_answer(probe, 0.1, picture=False)
+
+        assert limit.limit == 2
+
+    def test_a_refusal_without_a_pause_stops_nothing_by_itself(self):
+        limit = adaptive(known=40)
+        sent = sent_at(limit, 0.0)
+        limit.on_refused(sent, 1.0, 3, refusal("7777"))
+
+        assert limit.may_send(0.9, 3) == (True, None)
+
+    def test_a_picture_ends_an_overload_and_another_answer_does_not(self, no_jitter):
+        for picture, seconds in ((True, 5), (False, 10)):
+            limit = adaptive(known=40)
+            limit.on_refused(sent_at(limit, 0.0), 1.0, 0, refusal("1305"))
+            limit.on_answer(sent_at(limit, 7.0), 8.0, picture=picture)
+            limit.on_refused(sent_at(limit, 9.0), 10.0, 0, refusal("1305"))
+            assert limit.may_send(10.1, 0) == (False, 10.0 + seconds)
+
+    def test_latency_counts_only_where_a_picture_came(self):
+        for picture in (True, False):
+            limit = adaptive(known=40)
+            for n in range(200):
+                sent = sent_at(limit, n - min(10.0 + n, 60.0))
+                limit.on_answer(sent, float(n), picture=picture)
+            assert limit._guard.acted is picture
 
 
 class TestReasons:
