@@ -451,6 +451,54 @@ class TestGuard:
 
         assert not guard.acted
 
+    def test_the_ceiling_begins_at_56_or_at_twice_what_is_remembered(self):
+        assert Guard(WINDOWS).ceiling == 56
+        assert Guard(WINDOWS, known=20).ceiling == 56
+        assert Guard(WINDOWS, known=40).ceiling == 80
+
+    def test_while_latency_is_normal_the_ceiling_is_twice_what_was_in_flight(self):
+        guard = Guard(WINDOWS)
+        answered(guard, 100.0, took=7.5, others=27)
+        assert guard.ceiling == 56
+        answered(guard, 101.0, took=7.5, others=39)
+        assert guard.ceiling == 80
+
+    def test_a_latency_that_has_grown_a_little_moves_nothing(self):
+        guard = Guard(WINDOWS)
+        answered(guard, 100.0, took=5.0)  # a normal latency is now 7.5 s
+        for n in range(60):
+            answered(guard, 101.0 + n, took=1.25 * 7.5)
+        for n in range(60):
+            answered(guard, 161.0 + n, took=1.25 * 7.5, others=99)
+
+        assert not guard.acted
+        assert guard.ceiling == 56
+
+    def test_what_latency_took_comes_back_one_place_in_each_normal_latency(self):
+        guard = queued()
+        assert (guard.acted, guard.ceiling) == (True, 3)
+        answered(guard, 103.0, took=60.0)  # sent before the cut: old news
+        seen = []
+        for now in (107.5, 109.4, 109.6, 110.0, 117.0, 117.2):
+            answered(guard, now, took=5.0, others=99)
+            seen.append(guard.ceiling)
+
+        assert seen == [3, 3, 4, 4, 4, 5]
+
+    def test_a_high_ceiling_comes_back_by_a_twentieth(self):
+        guard = queued()
+        guard.ceiling = 100
+        answered(guard, 110.0, took=5.0)
+
+        assert guard.ceiling == 105
+
+    def test_a_queue_that_stays_is_cut_again_by_what_was_sent_after_the_cut(self):
+        guard = queued()
+        for n in range(8):
+            answered(guard, 140.0 + 8 * n, took=30.0)
+
+        assert guard.ceiling == 1
+
 
 class TestPauses:
     def test_an_overload_stops_all_sending_for_ever_longer(self, no_jitter):
@@ -663,6 +711,19 @@ class TestReasons:
         slow = adaptive()
         slow._guard.ceiling, slow._guard._cut_at = 1, 1.0
         assert slow.reason == "latency"
+
+
+def answered(guard: Guard, now: float, *, took: float, others: int = 0) -> None:
+    guard.on_answer(Sent(quality="standard", others=others, at=now - took), now)
+
+
+def queued() -> Guard:
+    """Tell how latency rose to four times the normal, and was noticed at 102 s."""
+    guard = Guard(WINDOWS)
+    answered(guard, 100.0, took=5.0)
+    answered(guard, 101.0, took=30.0)
+    answered(guard, 102.0, took=30.0)
+    return guard
 
 
 def adaptive(**settings: object) -> Adaptive:
