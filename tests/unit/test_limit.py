@@ -344,6 +344,87 @@ def test_what_never_left_is_neither_admitted_nor_refused():
     assert story.limit._probes == []
 
 
+def test_it_says_when_to_ask_again_at_the_soonest_of_what_may_change():
+    """The next probe, the silence after the last one, or a place that is freed late."""
+    story = Story()
+    story.send_all()
+    assert story.limit.may_send(100.0, 2) == (False, pytest.approx(100 + 1 / 6))
+
+    story.limit._next_probe = math.inf
+    assert story.limit.may_send(100.0, 2) == (False, 101.0)
+
+    story.limit.lag = 0.3
+    story.answer(story.flight[0])
+    _, ask_again = story.limit.may_send(100.0, 2)
+    assert ask_again == pytest.approx(100.3, abs=0.001)
+
+
+def test_above_48_places_the_ramp_grows_with_the_places():
+    story = Story()
+    story.limit.places = 96
+    for _ in range(97):
+        story.send()
+
+    assert story.limit.may_send(100.0, 97) == (False, pytest.approx(100 + 1 / 12))
+
+
+def test_a_refill_while_probes_are_out_is_no_probe():
+    story = Story()
+    place = story.send()
+    story.send()
+    story.limit._next_probe = story.now
+    probes = story.limit._probes + [story.send()]
+    story.limit._next_probe = math.inf
+    assert not story.ready()
+    story.answer(place)
+    story.send()
+
+    assert story.limit._probes == probes[:2]
+    assert not story.ready()
+
+
+def test_after_a_lost_place_it_asks_again_when_the_test_has_been_silent():
+    story = lost_place()
+    assert story.limit._next_probe == pytest.approx(story.lost_at + 8)
+    story.answer(story.flight[0])
+    story.answer(story.flight[0])
+    test = story.send()
+
+    assert story.limit.may_send(story.now, 8) == (False, test.at + story.limit.quiet)
+
+
+def test_a_lone_request_is_tried_again_ever_later_up_to_four_seconds(monkeypatch):
+    monkeypatch.setattr("random.uniform", lambda _, high: high)
+    story = Story()
+    story.limit._next_probe = math.inf
+    waits = []
+    for _ in range(40):
+        story.refuse(story.send())
+        _, ask_again = story.limit.may_send(story.now, 0)
+        waits.append(ask_again - story.now)
+        story.now = ask_again
+
+    assert waits[:2] == pytest.approx([0.9, 1.0])
+    assert waits[-1] == pytest.approx(4)
+
+
+def test_a_lag_is_forgotten_slowly_and_places_are_freed_in_their_order():
+    story = Story()
+    story.limit.places = 5
+    story.limit.lag = 0.3
+    story.limit._next_probe = math.inf
+    sends = story.send_all()
+    story.answer(sends[0])
+    story.wait(0.2)
+    story.answer(sends[1])
+    assert story.limit.lag == pytest.approx(0.3 * 0.998**2)
+    story.wait(0.15)
+
+    assert story.limit.held(story.now, len(story.flight)) == 4
+    story.wait(0.2)
+    assert story.limit.held(story.now, len(story.flight)) == 3
+
+
 def lost_place() -> Story:
     """Tell how a steady ten places became nine."""
     story = Story()
