@@ -425,6 +425,70 @@ def test_a_lag_is_forgotten_slowly_and_places_are_freed_in_their_order():
     assert story.limit.held(story.now, len(story.flight)) == 3
 
 
+def test_only_the_end_of_the_test_itself_frees_the_way_for_the_next():
+    for end in ("withdrawn", "refused"):
+        story = lost_place()
+        for _ in range(3):
+            story.answer(story.flight[0])
+        test, other = story.send(), story.flight[0]
+        assert not story.ready()
+        story.flight.remove(other)
+        story.limit.on_withdrawn(other)
+        assert not story.ready()
+        if end == "refused":
+            story.refuse(test)
+            while len(story.flight) >= story.limit.places:
+                story.answer(story.flight[0])
+        else:
+            story.flight.remove(test)
+            story.limit.on_withdrawn(test)
+        assert story.ready()
+        assert test not in story.limit._out
+        assert other not in story.limit._out
+
+
+def test_the_silence_that_is_needed_shrinks_again_by_a_tenth_a_refusal():
+    story = Story()
+    story.limit.quiet = 4.0
+    story.limit.on_refused(story.send(), story.now + 0.2, 0)
+
+    assert story.limit.quiet == pytest.approx(3.6)
+
+
+def test_a_rise_is_followed_at_once_and_then_ever_faster():
+    """Each place won halves the wait: 1, 1/2, 1/4 s, and then as in a ramp."""
+    story = Story()
+    story.limit.places = 4
+    story.limit._gap, story.limit._calm = 40.0, 4.0
+    story.limit._next_probe = story.now
+    gaps = []
+    for _ in range(4):
+        probe = story.send_all()[-1]
+        story.answer(probe)
+        assert story.limit._next_probe == story.now
+        story.send_all()
+        gaps.append(story.limit._next_probe - story.now)
+        story.limit.on_answer(story.flight.pop(), story.now)
+
+    assert gaps == pytest.approx([1, 0.25, 1 / 6, 1 / 6])
+    probe = story.send_all()[-1]
+    story.refuse(probe)
+    assert story.limit._gap == pytest.approx(INTERVAL / math.sqrt(story.limit.places))
+
+
+def test_after_a_loss_probes_come_as_soon_and_as_often_as_at_first():
+    story = lost_place()
+    story.limit._losses = 0
+
+    assert story.limit._gap == SOON == 8
+    story.limit.may_send(story.now + 100, len(story.flight))
+    story.wait(100)
+    story.limit._next_probe = story.now
+    probe = story.send_all()[-1]
+    story.refuse(probe)
+    assert story.limit._gap == pytest.approx(INTERVAL / math.sqrt(story.limit.places))
+
+
 def lost_place() -> Story:
     """Tell how a steady ten places became nine."""
     story = Story()
