@@ -70,7 +70,7 @@ class JobFolder:
     def _make(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise JobError(f"{self._shown} is a file; name a folder")
-        made = make_folder(self.path)
+        self._make_folders()
         strangers = {entry.name for entry in self.path.iterdir()} - _OURS
         pictures = self.path / PICTURES
         if not self.journal.exists():
@@ -84,8 +84,17 @@ class JobFolder:
                     f"{min(strangers)!r}. Nothing was sent; name another folder."
                 )
         pictures.mkdir(mode=0o700, exist_ok=True)
-        for folder in made:
-            sync_folder(folder.absolute().parent)
+
+    def _make_folders(self) -> None:
+        """Make the folder and those above it, each name synced before the next."""
+        whole = (self.path, *self.path.parents)
+        missing = [one for one in whole if not one.exists()]
+        # The last that is there may be as new: whoever made it was killed before that.
+        there = missing[-1].parent if missing else self.path
+        for folder in (there, *reversed(missing)):
+            make_folder(folder)
+            with suppress(PermissionError):  # it is not ours to list, so not our work
+                sync_folder(folder.parent)
 
     def _take_lock(self) -> None:
         self._lock = os.open(self.path / _LOCK, os.O_RDWR | _MAKE, 0o600)
@@ -127,7 +136,6 @@ class JobFolder:
     def sync(self) -> None:
         """See that the names of the journal and of `pictures` are on the disk."""
         sync_folder(self.path)
-        sync_folder(self.path.absolute().parent)
 
     def close(self) -> None:
         """Let another process have the folder."""

@@ -35,12 +35,16 @@ class Mutant:
         now: What stands there instead.
         seen: What must see it: what the disk keeps after power loss, or where a kill
             strikes, or None where a run without either does.
+        first: Where an earlier run was killed, if there was one.
+        own: What SQLite does for the names in its folder does not count.
     """
 
     file: str
     was: str
     now: str
     seen: Mode | Rule | None
+    first: Rule | None = None
+    own: bool = False
 
 
 STORE = """\
@@ -59,9 +63,9 @@ UNSTORED = """\
             )
 """
 SYNC_FILE = """\
-            file.flush()
             os.fsync(file.fileno())
-        os.replace(name, target)"""
+        yield name
+"""
 INTEND = "await self._writer.do(journal.intend(number))"
 KEEP = "await self._writer.do(journal.keep_answer(number, kept), paid=True)"
 
@@ -88,11 +92,10 @@ MUTANTS = {
         file="_picture.py",
         was=SYNC_FILE,
         now="""\
-            file.flush()
-            os.replace(name, target)
-            sync_folder(target.parent)
+        yield name
+        with open(target, "rb") as file:
             os.fsync(file.fileno())
-        name and target""",
+""",
         seen="names",
     ),
     "a picture's name that is not synced": Mutant(
@@ -103,8 +106,8 @@ MUTANTS = {
     ),
     "a picture without a name of its own": Mutant(
         file="_picture.py",
-        was="        os.replace(name, target)",
-        now="        open(target, 'wb').write(data), os.unlink(name)",
+        was="        os.replace(name, target)  # noqa: PTH105 - both",
+        now="        open(target, 'wb').write(data), os.unlink(name)  # both",
         seen="names",
     ),
     "a shard whose name is not synced": Mutant(
@@ -115,15 +118,36 @@ MUTANTS = {
     ),
     "a job whose name is not synced": Mutant(
         file="jobs/_folder.py",
-        was="        sync_folder(self.path.absolute().parent)\n",
-        now="",
+        was="                sync_folder(folder.parent)\n",
+        now="                pass\n",
         seen="dropped",
     ),
     "a parent of a job whose name is not synced": Mutant(
         file="jobs/_folder.py",
-        was="            sync_folder(folder.absolute().parent)\n",
-        now="            pass\n",
+        was="                sync_folder(folder.parent)\n",
+        now="                folder == path and sync_folder(folder.parent)\n",
         seen="dropped",
+    ),
+    "a parent that a killed process made and did not sync": Mutant(
+        file="jobs/_folder.py",
+        was="in (there, *reversed(missing))",
+        now="in reversed(missing)",
+        seen="dropped",
+        first=Rule(calls=("mkdir",), path="*/deep", after=True),
+    ),
+    "folders whose names are synced when all are made": Mutant(
+        file="jobs/_folder.py",
+        was="            make_folder(folder)\n",
+        now="            make_folder(path)\n",
+        seen="dropped",
+        first=Rule(calls=("mkdir",), path="*/out", after=True),
+    ),
+    "a journal whose name is not synced": Mutant(
+        file="jobs/_folder.py",
+        was="        sync_folder(self.path)\n",
+        now="",
+        seen="dropped",
+        own=True,
     ),
     "sent before the intent is on the disk": Mutant(
         file="jobs/_ledger.py",
@@ -196,7 +220,7 @@ def test_a_program_with_a_step_less_is_caught(name, mutated, paid_service, tmp_p
             client, paid_service, tmp_path / "run", plan={"prompt 5": ["lose"]}
         )
         if isinstance(mutant.seen, str):
-            lose_power(trial, mutant.seen, tmp_path)
+            lose_power(trial, mutant, tmp_path)
         else:
             trial.batch(rule=mutant.seen)
             trial.check_resumed(trial.batch())
@@ -205,8 +229,8 @@ def test_a_program_with_a_step_less_is_caught(name, mutated, paid_service, tmp_p
     assert "the client's first process has died" not in str(caught.value)
 
 
-def lose_power(trial, mode, tmp_path):
-    recording = Recording.of(trial)
-    cuts = [cut for cut, _ in recording.states(STATES, (mode,))]
+def lose_power(trial, mutant, tmp_path):
+    recording = Recording.of(trial, first=mutant.first, own=mutant.own)
+    cuts = [cut for cut, _ in recording.states(STATES, (mutant.seen,))]
     for cut, disk in disks(recording, cuts):
-        check_state(recording, disk, cut, mode, tmp_path / f"state {cut}")
+        check_state(recording, disk, cut, mutant.seen, tmp_path / f"state {cut}")

@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 from support.judge.crash import Disk
 from support.judge.power import Recording, check_state, disks
-from support.judge.shim import Event
+from support.judge.shim import Event, Rule
 from support.judge.trial import Trial
 
 PARTS = 12  # tests, so that one that fails leaves the others standing
@@ -38,6 +38,36 @@ def test_whatever_the_disk_kept_no_answer_is_lost_and_nothing_paid_twice(
             place = tmp_path / f"{cut}-{mode}"
             check_state(recording, disk, cut, mode, place)
             shutil.rmtree(place)
+
+
+# What one plain run does not show: how it is recorded instead.
+BEFORE = {
+    "a folder above it is made and not synced": {
+        "first": Rule(calls=("mkdir",), path="*/deep", after=True)
+    },
+    "its own folder is made and not synced": {
+        "first": Rule(calls=("mkdir",), path="*/out", after=True)
+    },
+    "a picture is stored and not recorded": {
+        "first": Rule(calls=("rename",), path="*.png", nth=3, after=True)
+    },
+    "SQLite syncs no folder": {"own": True},
+}
+
+
+@pytest.mark.tried("power loss")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("before", BEFORE)
+def test_what_a_killed_process_or_sqlite_did_not_sync_loses_nothing(
+    before, client, paid_service, tmp_path, record_property
+):
+    trial = Trial.begin(client, paid_service, tmp_path / "run")
+    recording = Recording.of(trial, **BEFORE[before])
+    cuts = [cut for cut, _ in recording.states(0, ("dropped",))][::4]
+    record_property("cases", len(cuts))
+
+    for cut, disk in disks(recording, cuts):
+        check_state(recording, disk, cut, "dropped", tmp_path / f"{cut}")
 
 
 def event(call, path, *, fd=-1, data=b"", offset=0, other=""):

@@ -9,7 +9,7 @@ from pathlib import Path
 import attrs
 from support.judge.crash import MODES, Disk, Mode, prefixes
 from support.judge.paid_service import Bill
-from support.judge.shim import Event, events
+from support.judge.shim import Event, Rule, events
 from support.judge.trial import Trial
 
 _LINK = re.compile(rb"GET /\w+/p/(\d+)\.png")
@@ -33,27 +33,59 @@ class Recording:
     bill: Bill
 
     @classmethod
-    def of(cls, trial: Trial) -> "Recording":
-        """Record a first run."""
+    def of(
+        cls, trial: Trial, *, first: Rule | None = None, own: bool = False
+    ) -> "Recording":
+        """
+        Record a first run, or two of which the first is killed.
+
+        Args:
+            trial: Nothing of it was run yet.
+            first: Where the first of two is killed.
+            own: Leave out how SQLite syncs the folder of its log: it does not where it
+                is built with SQLITE_DISABLE_DIRSYNC.
+        """
         before = {"p.txt": (trial.place / "p.txt").read_bytes()}
-        log = trial.place.parent / f"{trial.place.name}.log"
-        trial.batch(log=log, record=True)
+        seen: list[Event] = []
+        for number, rule in enumerate((None,) if first is None else (first, None)):
+            log = trial.place.parent / f"{trial.place.name}.{number}.log"
+            killed = trial.batch(log=log, record=True, rule=rule).killed
+            assert killed == (rule is not None)
+            seen += events(log)
+        if own:
+            seen = list(_without_folder_syncs(seen, trial.job))
         return cls(
-            trial=trial,
-            before=before,
-            events=tuple(events(log)),
-            bill=trial.case.bill(),
+            trial=trial, before=before, events=tuple(seen), bill=trial.case.bill()
         )
 
     def states(
         self, most: int, modes: Sequence[Mode] = MODES
     ) -> list[tuple[int, Mode]]:
-        """List where the power may go, and what is kept; evenly if it is too much."""
-        every = [(n, mode) for n in prefixes(self.events) for mode in modes]
-        if len(every) <= most:
-            return every
-        step = len(every) / most
-        return [every[int(index * step)] for index in range(most)]
+        """
+        List where the power may go, and what is kept; evenly if it is too much.
+
+        Of the mode `dropped` none is left out. What the disk has changes at a sync
+        alone; between two, most was told at the last moment, which stands for all.
+        Nor does `names` miss the moment after a rename, for which it is there.
+        """
+        every = [
+            (n, mode)
+            for n in prefixes(self.events)
+            for mode in modes
+            if mode != "dropped"
+        ]
+        step = max(1.0, len(every) / max(1, most))
+        chosen = [every[int(n * step)] for n in range(min(most, len(every)))]
+        if "dropped" in modes:
+            ends = [n for n, event in enumerate(self.events) if event.call == "sync"]
+            chosen += [(n, "dropped") for n in (*ends, len(self.events))]
+        if "names" in modes:
+            chosen += [
+                (n, "names")
+                for n, event in enumerate(self.events, 1)
+                if event.call == "rename"
+            ]
+        return sorted(set(chosen))
 
     def told(self, cut: int) -> tuple[Counter[str], Counter[str]]:
         """
@@ -85,6 +117,22 @@ class Recording:
             else:
                 begun[event.fd] = begun.get(event.fd, b"") + event.data
         yield from begun.values()
+
+
+def _without_folder_syncs(seen: Sequence[Event], job: Path) -> Iterator[Event]:
+    """Leave out what SQLite does at the first sync of each log: it syncs its folder."""
+    fresh: set[str] = set()
+    last = ""
+    for event in seen:
+        if event.call in ("create", "open") and "/job.sqlite-" in event.path:
+            fresh.add(event.path)
+        elif event.call == "sync":
+            last, before = event.path, last
+            if event.path == str(job) and before in fresh:
+                fresh.remove(before)
+                continue
+            fresh.discard(before)
+        yield event
 
 
 def disks(recording: Recording, cuts: Sequence[int]) -> Iterator[tuple[int, Disk]]:

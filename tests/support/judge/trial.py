@@ -53,10 +53,10 @@ def items_of(job: Path, more: str = "NULL") -> list[Item]:
                 f"SELECT number, body, state, path, {more} FROM items "  # noqa: S608 - ours
                 "LEFT JOIN pictures USING (number) ORDER BY number"
             ).fetchall()
-        except sqlite3.OperationalError as error:
-            if "no such table" not in str(error):  # it is not even begun
-                raise
-            rows = []
+        except sqlite3.DatabaseError as error:
+            if "no such table" not in str(error):
+                raise AssertionError(f"the journal is damaged: {error}") from error
+            rows = []  # it is not even begun
         finally:
             connection.close()
     return [
