@@ -4,8 +4,10 @@ import contextlib
 import os
 import random
 import subprocess
+from collections import Counter
 
 import pytest
+from support.judge.client import side_by_side
 from support.judge.shim import FAILURES, FILE_CALLS, Rule, events, point
 from support.judge.trial import DISK, DONE, SOME_FAILED, Trial
 
@@ -23,13 +25,15 @@ MEETS = {
     "link": ("ENOSPC",),
 }
 SENT_AFTERWARDS = 8  # at most what was in flight when the disk failed
+ITEMS = 6
+PARTS = 16  # tests, so that one that fails leaves the others standing
 
 
 @pytest.fixture(scope="session")
 def calls(client, paid_service, tmp_path_factory):
     """List the file calls of an undisturbed run below its folder, by name and order."""
     place = tmp_path_factory.mktemp("undisturbed") / "run"
-    trial = Trial.begin(client, paid_service, place)
+    trial = Trial.begin(client, paid_service, place, items=ITEMS)
     assert trial.batch(log=place.parent / "log").code == DONE
     return [
         where
@@ -39,47 +43,64 @@ def calls(client, paid_service, tmp_path_factory):
 
 
 def faults(calls, most):
-    """Choose (which call, error, how many times); every named point is among them."""
+    """
+    Choose (which call, its number, error, how many times).
+
+    Each call of ours in turn fails once or from then on, and each point, SQLite's too,
+    with each error that it may meet. Then others, until there are `most`.
+    """
     dice = random.Random(1)
-    seen = {}
+    found, more = [], []
+    seen = Counter()
     for where in calls:
-        seen[where] = seen.get(where, 0) + 1
-    first = [
-        (where, nth, dice.choice(MEETS[where[0]]), times)
+        seen[where] += 1
+        errors = MEETS[where[0]]
+        if "job.sqlite" not in where[1]:
+            error = errors[len(found) % len(errors)]
+            found.append((where, seen[where], error, dice.choice((1, -1))))
+        more += [(where, seen[where], error, n) for error in errors for n in (1, -1)]
+    found += [
+        (where, (count + 1) // 2, error, dice.choice((1, -1)))
         for where, count in seen.items()
-        for nth, times in ((1, 1), (max(1, count // 2), -1))
-    ]
-    more = [
-        (where, nth, error, times)
-        for where, count in seen.items()
-        for nth in range(1, count + 1)
         for error in MEETS[where[0]]
-        for times in (1, -1)
     ]
+    found = list(dict.fromkeys(found))
+    more = list(set(more) - set(found))
     dice.shuffle(more)
-    return (first + more)[:most]
-
-
-def pytest_generate_tests(metafunc):
-    if "fault" in metafunc.fixturenames:
-        metafunc.parametrize("fault", range(metafunc.config.getoption("--faults")))
+    return found + more[: max(0, most - len(found))]
 
 
 @pytest.mark.tried("disk faults at file calls")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", range(PARTS))
 def test_a_file_call_that_fails_loses_nothing(  # noqa: PLR0917 - fixtures
-    fault, calls, client, paid_service, tmp_path, pytestconfig
+    part, calls, client, paid_service, tmp_path, pytestconfig, record_property
 ):
-    found = faults(calls, pytestconfig.getoption("--faults"))
-    if fault >= len(found):
-        pytest.skip("there are not so many")
-    (call, path), nth, error, times = found[fault]
-    trial = Trial.begin(client, paid_service, tmp_path / "run")
-    rule = Rule(calls=(call,), path=path, nth=nth, error=FAILURES[error], times=times)
-    log = tmp_path / "log"
+    chosen = faults(calls, pytestconfig.getoption("--faults"))[part::PARTS]
+    met = []
+
+    def one(numbered):
+        number, fault = numbered
+        place = tmp_path / f"{number}" / "run"
+        trial = Trial.begin(client, paid_service, place, items=ITEMS)
+        met.append(meets(trial, *fault))
+
+    side_by_side(one, enumerate(chosen))
+
+    record_property("cases", sum(met))
+    assert sum(met) >= 0.8 * len(met)  # a second picture may be stored with the first
+
+
+def meets(trial, where, nth, error, times):
+    """Let a run meet a fault; returns whether it came to that call at all."""
+    rule = Rule(
+        calls=(where[0],), path=where[1], nth=nth, error=FAILURES[error], times=times
+    )
+    log = trial.place.parent / "log"
 
     ran = trial.batch(rule=rule, log=log)
 
-    what = (call, path, nth, error, times, ran.code, ran.err)
+    what = (where, nth, error, times, ran.code, ran.err)
     assert ran.code in (DONE, SOME_FAILED, DISK), what
     done = [event.call for event in events(log)]
     if "failed" in done and times == -1 and ran.code == DISK:
@@ -93,6 +114,7 @@ def test_a_file_call_that_fails_loses_nothing(  # noqa: PLR0917 - fixtures
     trial.check_bill()
     trial.check_resumed(trial.batch())
     trial.finish()
+    return "failed" in done
 
 
 @contextlib.contextmanager

@@ -4,40 +4,54 @@ import shutil
 from collections import defaultdict
 
 import pytest
+from support.judge.client import side_by_side
 from support.judge.crash import Disk
 from support.judge.power import Recording, check_state, disks
 from support.judge.shim import Event, Rule
 from support.judge.trial import Trial
 
-PARTS = 12  # tests, so that one that fails leaves the others standing
+PARTS = 8  # tests, so that one that fails leaves the others standing
+# Each half has a recording, and an account, of its own.
+HALVES = (("dropped", "kept", "torn"), ("names", "data", "mixed"))
 
 
 @pytest.fixture(scope="session")
-def recording(client, paid_service, tmp_path_factory):
-    """Record a run with a refusal, a failure for free and a lost answer."""
+def recordings(client, paid_service, tmp_path_factory):
+    """Record runs with a refusal, a failure for free and a lost answer."""
     plan = {"prompt 3": ["refuse"], "prompt 5": ["lose"], "prompt 6": ["error"]}
-    place = tmp_path_factory.mktemp("recorded") / "run"
-    trial = Trial.begin(client, paid_service, place, plan=plan)
-    return Recording.of(trial)
+    found = []
+    for modes in HALVES:
+        place = tmp_path_factory.mktemp("recorded") / "run"
+        trial = Trial.begin(client, paid_service, place, plan=plan)
+        found.append((Recording.of(trial), modes))
+    return found
 
 
 @pytest.mark.tried("power loss")
 @pytest.mark.timeout(500)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_whatever_the_disk_kept_no_answer_is_lost_and_nothing_paid_twice(
-    part, recording, tmp_path, record_property, pytestconfig
+    part, recordings, tmp_path, record_property, pytestconfig
 ):
-    states = recording.states(pytestconfig.getoption("--power-states"))[part::PARTS]
-    record_property("cases", len(states))
-    modes = defaultdict(list)
-    for cut, mode in states:
-        modes[cut].append(mode)
+    most = pytestconfig.getoption("--power-states") // len(HALVES)
+    tried = []
 
-    for cut, disk in disks(recording, list(modes)):
-        for mode in modes[cut]:
-            place = tmp_path / f"{cut}-{mode}"
-            check_state(recording, disk, cut, mode, place)
-            shutil.rmtree(place)
+    def one(recorded):
+        recording, kinds = recorded
+        modes = defaultdict(list)
+        for cut, mode in recording.states(most, kinds)[part::PARTS]:
+            modes[cut].append(mode)
+        for cut, disk in disks(recording, list(modes)):
+            for mode in modes[cut]:
+                place = tmp_path / kinds[0] / f"{cut}-{mode}"
+                place.parent.mkdir(exist_ok=True)
+                check_state(recording, disk, cut, mode, place)
+                shutil.rmtree(place)
+                tried.append(place)
+
+    side_by_side(one, recordings)
+
+    record_property("cases", len(tried))
 
 
 # What one plain run does not show: how it is recorded instead.

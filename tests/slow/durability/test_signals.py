@@ -5,15 +5,16 @@ import signal
 import time
 
 import pytest
-from support.judge.client import send
+from support.judge.client import AT_ONCE, send, side_by_side
 from support.judge.trial import Trial
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 def pytest_generate_tests(metafunc):
-    if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", range(metafunc.config.getoption("--signals")))
+    if "first" in metafunc.fixturenames:
+        signals = metafunc.config.getoption("--signals")
+        metafunc.parametrize("first", range(0, signals, AT_ONCE))
 
 
 def begun(trial):
@@ -26,15 +27,19 @@ def begun(trial):
 
 @pytest.mark.tried("signals at random moments")
 def test_a_signal_drains_what_runs_and_the_line_it_prints_resumes(
-    seed, client, paid_service, tmp_path
+    first, client, paid_service, tmp_path, record_property
 ):
-    dice = random.Random(seed)
-    which = dice.choice([signal.SIGINT, signal.SIGTERM])
-    trial = Trial.begin(
-        client, paid_service, tmp_path / "run", items=14, delay=(0.03, 0.15)
-    )
-    wait = dice.uniform(0, 0.7)
+    def one(seed):
+        dice = random.Random(seed)
+        which = dice.choice([signal.SIGINT, signal.SIGTERM])
+        place = tmp_path / f"{seed}" / "run"
+        trial = Trial.begin(client, paid_service, place, items=14, delay=(0.03, 0.15))
+        stopped_and_resumed(trial, which, dice.uniform(0, 0.7))
 
+    record_property("cases", side_by_side(one, range(first, first + AT_ONCE)))
+
+
+def stopped_and_resumed(trial, which, wait):
     def meanwhile(pid):
         begun(trial)
         time.sleep(wait)
@@ -43,12 +48,12 @@ def test_a_signal_drains_what_runs_and_the_line_it_prints_resumes(
     ran = trial.batch(meanwhile=meanwhile)
 
     bill = trial.check_bill()
-    stopped = ran.code == CODES[which]
     states = trial.by_state()
-    assert stopped or (ran.code == 0 and len(states["saved"]) == 14), ran
+    all_saved = len(states["saved"]) == 14
+    assert ran.code == CODES[which] or (ran.code == 0 and all_saved), ran
     assert not states["unknown"] + states["sent"] + states["answered"], states
     assert bill.in_flight == 0  # it waited for what ran
-    if len(states["saved"]) < 14:
+    if not all_saved:
         (line,) = [x for x in ran.err.splitlines() if "zai-images batch p.txt" in x]
         assert "--out deep/out" in line
     trial.check_resumed(trial.batch())

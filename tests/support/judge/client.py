@@ -12,12 +12,14 @@ import contextlib
 import importlib
 import json
 import os
+import queue
 import signal
 import sqlite3
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +28,8 @@ import attrs
 
 TESTS = Path(__file__).parents[2]
 HANGS = 60.0  # seconds; no run of a test is that long
+AT_ONCE = 2  # trials side by side: one waits where the other computes
+_First = subprocess.Popen[str]  # it has imported the program, and only forks
 
 
 @attrs.frozen(kw_only=True)
@@ -51,15 +55,20 @@ class Ran:
 
 class Client:
     """
-    Fork the program for each run.
+    Fork the program for each run; as many at once as there are first processes.
 
     Args:
         shim: The library to preload, or None.
         package: The folder that holds the `zai_images` to run; None is the installed.
+        at_once: Runs side by side, each asked for by a thread of its own.
     """
 
-    def __init__(self, shim: Path | None, package: Path | None = None) -> None:
+    def __init__(
+        self, shim: Path | None, package: Path | None = None, at_once: int = 1
+    ) -> None:
         self._package = package
+        self._at_once = at_once
+        self._free: queue.SimpleQueue[_First] = queue.SimpleQueue()
         self._environment = dict(os.environ, PYTHONPATH=str(TESTS))
         if package is not None:
             self._environment["PYTHONPATH"] = f"{package}{os.pathsep}{TESTS}"
@@ -67,15 +76,17 @@ class Client:
             self._environment["LD_PRELOAD"] = str(shim)
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "support.judge.client"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=self._environment,
-        )
-        found = Path(self._line().strip())
-        assert self._package is None or found == self._package / "zai_images"
+        for _ in range(self._at_once):
+            first = subprocess.Popen(
+                [sys.executable, "-P", "-m", "support.judge.client"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=self._environment,
+            )
+            found = Path(_line(first).strip())
+            assert self._package is None or found == self._package / "zai_images"
+            self._free.put(first)
         return self
 
     def __exit__(
@@ -84,7 +95,8 @@ class Client:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._process.communicate()
+        for _ in range(self._at_once):
+            self._free.get().communicate()
 
     def run(
         self,
@@ -116,29 +128,50 @@ class Client:
             "judge": dict(judge) if judge else None,
             "pages": pages,
         }
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asked) + "\n")
-        self._process.stdin.flush()
-        pid = int(self._line())
+        for name in ("stdout", "stderr"):  # it may be killed before it opens them
+            (said / name).write_text("")
+        first = self._free.get()
         try:
-            if meanwhile is not None:
-                meanwhile(pid)
-        except BaseException:
-            send(pid, signal.SIGKILL)
-            raise
+            code = _run(first, asked, meanwhile)
         finally:
-            code = int(self._line())
+            self._free.put(first)
         return Ran(
             code=code,
             out=(said / "stdout").read_text(),
             err=(said / "stderr").read_text(),
         )
 
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the client's first process has died"
-        return line
+
+def _run(
+    first: _First, asked: Mapping[str, Any], meanwhile: Callable[[int], None] | None
+) -> int:
+    """Let a first process fork, and wait for the exit code."""
+    assert first.stdin is not None
+    first.stdin.write(json.dumps(asked) + "\n")
+    first.stdin.flush()
+    pid = int(_line(first))
+    try:
+        if meanwhile is not None:
+            meanwhile(pid)
+    except BaseException:
+        send(pid, signal.SIGKILL)
+        raise
+    finally:
+        code = int(_line(first))
+    return code
+
+
+def _line(first: _First) -> str:
+    assert first.stdout is not None
+    line = first.stdout.readline()
+    assert line, "the client's first process has died"
+    return line
+
+
+def side_by_side(work: Callable[[Any], object], items: Iterable[Any]) -> int:
+    """Do work for each item, each in a thread; returns how many there were."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return len(list(threads.map(work, items)))
 
 
 def send(pid: int, which: signal.Signals) -> None:

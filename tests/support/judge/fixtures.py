@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.judge.client import Client
+from support.judge.client import AT_ONCE, Client
 from support.judge.paid_service import PaidService
 from support.judge.shim import NoCompilerError, build
 
@@ -17,7 +17,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--power-states", type=int, default=360, help="states after power loss to try"
     )
     group.addoption("--orders", type=int, default=40, help="orders of events to try")
-    group.addoption("--faults", type=int, default=80, help="disk faults to try")
+    group.addoption(
+        "--faults", type=int, default=0, help="disk faults to try, if more than needed"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -36,5 +38,5 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def client(shim: Path) -> Iterator[Client]:
-    with Client(shim) as client:
+    with Client(shim, at_once=AT_ONCE) as client:
         yield client

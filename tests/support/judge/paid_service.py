@@ -14,6 +14,7 @@ that a file can be told from any other and from a damaged one.
 import argparse
 import asyncio
 import hashlib
+import itertools
 import json
 import random
 import struct
@@ -343,7 +344,7 @@ class PaidService:
     """Run the service beside this process."""
 
     def __init__(self) -> None:
-        self._cases = 0
+        self._cases = itertools.count(1)
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -373,8 +374,7 @@ class PaidService:
                 in bytes, `plan` {prompt: [verdict of its first request, ...]} and
                 `balance`: how many pictures are paid for before 1113.
         """
-        self._cases += 1
-        name = f"c{self._cases}"
+        name = f"c{next(self._cases)}"
         self.call(f"open/{name}", told)
         return Case(service=self, name=name)
 

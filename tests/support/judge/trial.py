@@ -231,6 +231,7 @@ class Trial:
 
     def finish(self) -> None:
         """Send what is unknown again: at most that, once more, and all is done."""
+        self.case.tell(plan={})  # a verdict that no request has met until now
         before = self.case.bill()
         unknown = Counter(self.by_state()["unknown"])
         ran = self.batch("--on-unknown", "resend")
