@@ -9,6 +9,7 @@ import pytest
 from zai_images._wire import RawResponse
 from zai_images.jobs import MOVES, State
 from zai_images.jobs import _journal as journal
+from zai_images.jobs import _lookups as lookups
 from zai_images.jobs._schema import connect
 
 RAW = RawResponse(status=200, request_id="r-1", body=b"paid")
@@ -224,39 +225,72 @@ def test_a_fact_about_the_job_is_replaced_by_a_newer_one(book):
     assert (name, json.loads(value)) == ("service", ["new"])
 
 
-@pytest.mark.parametrize(
-    ("kind", "sent_again"),
-    [("failed", [1]), ("unknown", [3]), ("dead", [5])],
-)
-def test_what_is_sent_again_is_what_was_asked_for_and_nothing_else(
-    book, kind, sent_again
-):
-    """What may be paid for is sent again once; what was paid for, never unasked."""
-    book.add("failed", answer=True)
-    book.add("refused", answer=True)
+@pytest.fixture
+def full_book(book):
+    """Hold one of each that may be sent again, beside those that may not."""
+    book.add("failed")
+    book.add("refused")
     book.add("unknown", answer=True)
     book.add("unknown", resent=1, answer=True)
     for fields in ({}, {"resent": 1}):
         number = book.add("answered", answer=True, **fields)
         book.do(journal.not_fetched(number, "gone", dead=True))
     book.add("answered", answer=True)
-    book.add("unknown", resent=1)
-    before = book.states()
-    assert book.do(journal.resend([kind])) == 1
-
-    changed = [n for n, row in enumerate(book.all("items"), 1) if row["wanted"] == 2]
-    assert changed == sent_again
-    for number in sent_again:
-        assert book.item(number)["state"] == "pending"
-        assert book.item(number)["resent"] == (kind != "failed")
-        before[number - 1] = "pending"
-    assert book.states() == before
-    assert book.answers() == [n for n in range(1, 8) if n not in sent_again]
+    book.add("unknown", wanted=0)
+    return book
 
 
-def test_all_kinds_are_counted_together(book):
-    book.add("failed")
-    book.add("failed")
-    book.add("unknown")
+@pytest.mark.parametrize(
+    ("kind", "wanted", "found"),
+    [
+        ("unknown", 1, [3]),
+        ("unknown", 0, [3, 8]),
+        ("dead", 1, [5]),
+        ("dead", 0, [5]),
+    ],
+)
+def test_what_may_be_sent_again_is_found_and_nothing_is_changed(
+    full_book, kind, wanted, found
+):
+    """What may be paid for is sent again once; what was paid for, never unasked."""
+    before = full_book.states()
 
-    assert book.do(journal.resend(["failed", "unknown"])) == 3
+    assert full_book.do(lookups.unspent(kind, wanted=wanted)) == found
+    assert full_book.states() == before
+
+
+def test_what_failed_for_free_is_pending_again(full_book):
+    before = full_book.states()
+    full_book.do(journal.retry_failed)
+
+    assert full_book.states() == ["pending", *before[1:]]
+    assert full_book.item(1)["wanted"] == 2
+    assert full_book.item(1)["resent"] == 0
+
+
+@pytest.mark.parametrize(("number", "state"), [(3, "unknown"), (5, "answered")])
+def test_an_item_that_is_sent_again_is_spent_unless_that_was_free(
+    full_book, number, state
+):
+    full_book.do(journal.intend(number, again=True))
+    sent = full_book.item(number)
+    assert (sent["state"], sent["resent"]) == ("sent", 1)
+
+    full_book.do(journal.give_back(number, State(state)))
+    back = full_book.item(number)
+    assert (back["state"], back["resent"]) == (state, 0)
+    assert number in full_book.answers()
+
+
+def test_what_is_paid_for_is_not_sent_unasked(full_book):
+    for number in (5, 7):
+        with pytest.raises(RuntimeError, match="may not be sent"):
+            full_book.do(journal.intend(number))
+
+
+def test_what_went_wrong_is_told_of_an_item_that_stays_what_it_is(full_book):
+    full_book.do(journal.explain(3, "no money", "1113"))
+
+    item = full_book.item(3)
+    assert (item["state"], item["code"]) == ("unknown", "1113")
+    assert item["error"] == "no money"
