@@ -26,12 +26,14 @@ class Sending(BytesPayload):
     Attributes:
         written: Whether the first byte may have left.
         expired: Whether its time was up before the answer was there.
+        received: What has come of the answer's body.
     """
 
     def __init__(self, body: bytes, clock: Clock, on_write: Callable[[], None]) -> None:
         super().__init__(body, content_type="application/json")
         self.written = False
         self.expired = False
+        self.received: list[bytes] = []
         self._clock = clock
         self._on_write = on_write
         self._transport: asyncio.Transport | None = None
@@ -76,7 +78,7 @@ async def read(response: aiohttp.ClientResponse, sent: Sending) -> bytes:
     if not sent.written and response.version is not None:
         response.close()
         raise aiohttp.ClientConnectionError("an answer that nobody had asked for")
-    parts = []
+    parts = sent.received
     size = 0
     try:
         while not response.content.at_eof():

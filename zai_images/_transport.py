@@ -29,6 +29,7 @@ from zai_images._version import __version__
 from zai_images._wire import RawResponse
 
 PATH = "/images/generations"
+_KEPT = 2000  # characters of a body that broke off
 
 
 @runtime_checkable
@@ -152,20 +153,20 @@ class AiohttpTransport:
             error = TimeoutError()
         told = f"{error!s} {error!r}"
         if isinstance(error, aiohttp.ClientError | OSError):
-            failed = self._judged(error, written=sending.written)
+            failed = self._judged(error, sending)
             if self._masked(told) == told:
                 failed.__cause__ = bare(error, handled)
             return failed
         if sending.written:
-            return self._judged(error, written=True)
+            return self._judged(error, sending)
         return ConfigurationError(
             "aiohttp cannot send with these settings: "
             f"{self._masked(masked_credentials(error))}"
         )
 
-    def _judged(self, error: Exception, *, written: bool) -> TransportError:
+    def _judged(self, error: Exception, sending: Sending) -> TransportError:
         what = str(self._masked(_words(error)))
-        if not written:
+        if not sending.written:
             return ConnectError(
                 f"No connection to {self._url} ({what}). Nothing was sent or billed. "
                 "Check the network and the base URL (ZAI_BASE_URL).",
@@ -178,7 +179,8 @@ class AiohttpTransport:
         return AnswerLostError(
             f"The request was sent and its answer was lost ({what}). The picture may "
             "have been made and billed, so it was not asked for again; look at the "
-            "account's bill before you do."
+            "account's bill before you do.",
+            body=self._masked(_begun(sending.received)),
         )
 
     def scrub(self, error: ZaiImagesError) -> None:
@@ -194,6 +196,11 @@ class AiohttpTransport:
         self._clock.close()
         if not self._borrowed:
             await self._session.close()
+
+
+def _begun(parts: list[bytes]) -> str:
+    """Keep the beginning of a body that broke off: it may hold a paid link."""
+    return b"".join(parts)[: _KEPT * 4].decode(errors="replace")[:_KEPT]
 
 
 def _words(error: Exception) -> str:

@@ -75,6 +75,20 @@ async def half_a_body_and_silence(server: FaultServer, wire: Wire) -> None:
     await asyncio.sleep(3600)
 
 
+async def test_what_came_of_an_answer_that_broke_off_is_kept_for_its_link():
+    async def framed_too_long(server: FaultServer, wire: Wire) -> None:
+        await server.read(wire)
+        await wire.send(ok(PICTURE, length=len(PICTURE) + 1))
+        wire.writer.close()
+
+    async with FaultServer(framed_too_long) as server:
+        async with ImageSession(config(server.base_url)) as session:
+            with pytest.raises(AnswerLostError) as caught:
+                await session.generate("a fox")
+
+    assert caught.value.body == PICTURE.decode()
+
+
 @pytest.mark.parametrize(
     "script", [silence, half_a_body_without_an_end, half_a_body_and_silence]
 )
