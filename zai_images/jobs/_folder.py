@@ -203,7 +203,7 @@ class JobFolder:
 
     def _remove_parts(self) -> None:
         for shard in (self.path / PICTURES).iterdir():
-            if not shard.is_dir():
+            if not shard.name.isdigit():
                 continue  # a file browser keeps its own notes anywhere
             with os.scandir(shard) as entries:
                 for entry in entries:
