@@ -836,3 +836,40 @@ async def test_a_kept_link_does_not_hold_the_key(box, folder, session):
 
     for file in folder.glob("job.sqlite*"):
         assert KEY.encode() not in file.read_bytes()
+
+
+async def test_a_disk_without_room_for_the_reserve_sends_nothing(box, session, folder):
+    async with ImageJob.open(folder) as job:
+        await job.take(PROMPTS)
+        (folder / ".reserve").unlink()
+        (folder / ".reserve").mkdir()
+        with pytest.raises(DiskError, match=r"\.reserve.*Nothing was sent"):
+            await job.run(session)
+
+    assert box.bill.requests == 0
+
+
+async def test_a_refusal_of_what_is_sent_again_does_not_make_it_free(run, box):
+    box.next(prompt="a bear", action="reset", billed=True)
+    await run()
+    box.next(prompt="a bear", code="1301")
+    report = await run(on_unknown="resend")
+
+    assert report.status.unknown == report.status.maybe_billed == 1
+    assert report.status.refused == 0
+    assert report.moved == {State.UNKNOWN: 1}
+
+
+async def test_a_step_that_the_disk_loses_stops_a_run_though_nobody_waits_for_it(
+    session, folder
+):
+    def lose(connection):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    def observe(event):
+        job._store.writer.post(lose)
+
+    async with ImageJob.open(folder, observer=observe) as job:
+        report = await job.run(session, PROMPTS, limit=1)
+
+    assert isinstance(report.stopped_by, DiskError)

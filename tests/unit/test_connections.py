@@ -26,3 +26,12 @@ async def test_time_that_is_up_before_anything_is_written_closes_nothing():
     sending.expire()
 
     assert (sending.expired, sending.written) == (True, False)
+
+
+async def test_after_the_end_no_attempt_begins_that_nobody_would_end():
+    clock = Clock(1)
+    clock.close()
+    sending = Sending(b"{}", clock, lambda: None)
+    clock.start(sending)
+
+    assert sending.expired

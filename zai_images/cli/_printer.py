@@ -1,7 +1,8 @@
 """Data for stdout while something else goes on."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +31,14 @@ class Printer:
         """Have a line written, or its record where JSON is wanted."""
         self._lines.append((line, record))
         self._more.set()
+
+    @contextmanager
+    def noting_trouble(self) -> Iterator[None]:
+        """Keep what stdout raises as the `error`."""
+        try:
+            yield
+        except OSError as error:
+            self.error = error
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._write())

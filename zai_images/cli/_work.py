@@ -132,11 +132,8 @@ class Work:
                     report = await begin(session)
             self._interruptions.gently = None
             if whole and self._is_complete(report):
-                await self._print_the_rest(job)
-        except OSError as error:
-            if report is None:
-                raise
-            self._printer.error = error
+                with self._printer.noting_trouble():
+                    await self._print_the_rest(job)
         except asyncio.CancelledError:
             await self._close(job, service, session, report)
             raise
