@@ -245,7 +245,7 @@ def test_what_was_answered_long_ago_is_forgotten():
         story.wait(1.0)
         story.answer(story.flight[0])
 
-    assert len(story.limit._answered) < 10
+    assert len(story.limit._answered) == 2  # of two quiet times, one each second
     assert len(story.limit._out) == len(story.flight)
 
 
@@ -393,8 +393,13 @@ def test_after_a_lost_place_it_asks_again_when_the_test_has_been_silent():
     assert story.limit.may_send(story.now, 8) == (False, test.at + story.limit.quiet)
 
 
-def test_a_lone_request_is_tried_again_ever_later_up_to_four_seconds(monkeypatch):
-    monkeypatch.setattr("random.uniform", lambda _, high: high)
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_lone_request_is_tried_again_ever_later_up_to_four_seconds(
+    monkeypatch, share
+):
+    """Up to half of a wait is left to chance, so that clients come one by one."""
+    chance = {0.5: min, 1.0: max}[share]
+    monkeypatch.setattr("random.uniform", chance)
     story = Story()
     story.limit._next_probe = math.inf
     waits = []
@@ -404,8 +409,8 @@ def test_a_lone_request_is_tried_again_ever_later_up_to_four_seconds(monkeypatch
         waits.append(ask_again - story.now)
         story.now = ask_again
 
-    assert waits[:2] == pytest.approx([0.9, 1.0])
-    assert waits[-1] == pytest.approx(4)
+    assert waits[:2] == pytest.approx([0.9 * share, 1.0 * share])
+    assert waits[-1] == pytest.approx(4 * share)
 
 
 def test_a_lag_is_forgotten_slowly_and_places_are_freed_in_their_order():
@@ -487,6 +492,277 @@ def test_after_a_loss_probes_come_as_soon_and_as_often_as_at_first():
     probe = story.send_all()[-1]
     story.refuse(probe)
     assert story.limit._gap == pytest.approx(INTERVAL / math.sqrt(story.limit.places))
+
+
+def test_what_was_answered_just_before_may_still_have_held_its_place_at_a_refusal():
+    """Else a late refusal would tell of one place less than there was."""
+    story = Story(known=20)
+    story.limit.lag = 0.3
+    story.limit._next_probe = math.inf
+    sends = story.send_all()
+    story.wait(5)
+    story.answer(sends[0])
+    story.wait(0.1)
+    story.limit._next_probe = story.now
+    late = story.send()  # a probe that silence lets pass
+    story.limit._next_probe = math.inf
+    story.wait(1.1)
+    refill = story.send()
+    story.wait(0.1)
+    story.refuse(refill)
+    story.refuse(late)
+
+    assert len(story.flight) == 9
+    assert story.limit.places == 10
+
+
+def test_what_was_answered_up_to_two_quiet_times_ago_counts_at_a_late_refusal():
+    story = Story(known=40)
+    story.limit.quiet = 2.0
+    story.limit._next_probe = math.inf
+    while story.ready():
+        story.send()
+        story.wait(0.001)
+    early, late = story.flight[-2:]
+    story.refuse(early)
+    story.wait(0.1)
+    story.answer(story.flight[0])
+    story.wait(2.9)
+    story.answer(story.flight[0])
+    story.refuse(late)
+
+    assert len(story.flight) == 16
+    assert story.limit.places == 18
+
+
+def test_a_refill_takes_the_place_of_what_was_answered_at_the_same_moment():
+    """Else a late refusal would tell of one place more than there was."""
+    story = Story(known=20)
+    story.limit._next_probe = math.inf
+    sends = story.send_all()
+    story.wait(5)
+    story.answer(sends[0])
+    late = story.send()
+    story.wait(0.1)
+    story.refuse(sends[1])
+    story.refuse(late)
+
+    assert story.limit.places == len(story.flight) == 8
+
+
+@pytest.mark.parametrize(("lag", "freed"), [(0.015, "at once"), (0.025, "later")])
+def test_a_lag_below_a_fiftieth_of_a_second_is_none(lag, freed):
+    story = Story(known=20)
+    story.limit._next_probe = math.inf
+    story.send_all()
+    story.limit.lag = lag
+    story.answer(story.flight[0])
+
+    assert story.ready() is (freed == "at once")
+
+
+def test_another_refusal_while_the_test_is_out_does_not_free_the_way():
+    """What was refused was sent before the loss: it says nothing of the test."""
+    story = lost_place()
+    other = story.flight[-1]
+    for _ in range(3):
+        story.answer(story.flight[0])
+    story.send()
+    story.refuse(other)
+
+    assert len(story.flight) < story.limit.places
+    assert not story.ready()
+
+
+def test_asked_at_the_very_moment_it_named_it_has_something_new_to_say():
+    story = Story()
+    probe = story.send_all()[-1]
+    story.limit._next_probe = math.inf
+    _, story.now = story.limit.may_send(story.now, len(story.flight))
+    story.ready()
+    assert story.now == probe.at + story.limit.quiet
+    assert story.limit.places == 2
+
+    story = lost_place()
+    for _ in range(3):
+        story.answer(story.flight[0])
+    story.send()
+    _, story.now = story.limit.may_send(story.now, len(story.flight))
+    assert story.ready()
+
+    story = Story(known=20)
+    story.limit._next_probe = math.inf
+    story.send_all()
+    story.limit.lag = 0.3
+    story.answer(story.flight[0])
+    story.limit.lag = 0.25
+    _, story.now = story.limit.may_send(story.now, len(story.flight))
+    assert story.now == 100.25
+    assert story.ready()
+
+
+def test_once_the_test_has_been_silent_all_free_places_are_filled_at_once():
+    """And another loss is the first again: one place, not half of them."""
+    story = lost_place()
+    before = story.limit.places
+    for _ in range(4):
+        story.answer(story.flight[0])
+    story.send()
+    story.wait(1.1)
+    story.limit._next_probe = math.inf
+    refills = story.send_all()
+    story.wait(0.2)
+    story.refuse(refills[-1])
+
+    assert len(refills) == 3
+    assert story.limit.places == before - 1
+
+
+def test_a_lag_is_learned_once_for_each_place_that_came_back_up_to_two_steps():
+    story = lost_place()
+    lags = []
+    for _ in range(3):
+        come_back(story)
+        learned = story.limit.lag
+        story.limit._next_probe = story.now
+        story.send_all()
+        story.wait(1.1)
+        story.ready()  # one more place: nothing that had been lost
+        assert story.limit.lag == learned
+        lags.append(learned)
+        lose_a_place(story)
+
+    assert lags == pytest.approx([0.3, 0.6, 0.6], abs=0.02)
+
+
+def test_a_place_whose_probe_was_refused_was_really_gone_and_taught_no_lag():
+    story = lost_place()
+    left = story.limit.places
+    pass_the_test(story)
+    story.wait(SOON)
+    story.refuse(story.send_all()[-1])
+    story.wait(INTERVAL)
+    story.send_all()
+    story.wait(1.1)
+    story.ready()
+
+    assert story.limit.places == left + 1
+    assert story.limit.lag == 0
+
+
+def test_a_refused_probe_proves_nothing_later_and_the_one_after_it_still_may():
+    story = Story(known=8)
+    first = story.send_all()[-1]
+    story.wait(0.5)
+    story.send_all()
+    story.refuse(first)
+    story.wait(0.6)
+    story.ready()
+    assert story.limit.places == 4
+
+    story.wait(0.5)
+    story.ready()
+    assert story.limit.places == 5
+
+
+def test_refusals_of_a_burst_of_probes_are_one_answer():
+    """The first says when to probe again, by the places and what still probes."""
+    story = Story(known=8)
+    story.send_all()
+    for _ in range(2):
+        story.wait(0.2)
+        story.send_all()
+    probes = story.limit._probes.copy()
+    assert len(probes) == 3
+    begun = story.now
+    for probe in probes:
+        story.wait(0.01)
+        story.refuse(probe)
+
+    assert story.limit.places == 4
+    _, ask_again = story.limit.may_send(story.now, len(story.flight))
+    assert ask_again - begun == pytest.approx(0.01 + INTERVAL / math.sqrt(4 + 2))
+
+
+def test_however_few_are_left_it_believes_in_one_place_and_in_no_more():
+    story = Story(known=8)
+    story.refuse(story.send())  # the only one
+    assert story.limit.places == 1
+
+    story = Story(known=20)
+    story.limit._next_probe = math.inf
+    for _ in range(3):
+        story.send()
+        story.wait(0.01)
+    for sent in reversed(story.flight[1:]):  # a burst
+        story.refuse(sent)
+    story.refuse(story.flight[0])
+    assert story.limit.places == 1
+
+    story = Story(known=20)
+    story.limit._next_probe = math.inf
+    for _ in range(3):
+        story.send()
+    story.refuse(story.flight[-1])
+    assert story.limit.places == 2
+    story.answer(story.flight[0])
+    story.wait(1)
+    story.refuse(story.send())  # the test after it
+    assert story.limit.places == 1
+
+
+def test_a_loss_ends_the_calm_of_a_limit_that_stayed():
+    story = Story(known=20)
+    story.limit._calm = 4.0
+    story.limit._next_probe = math.inf
+    story.send_all()
+    story.refuse(story.flight[-1])
+    pass_the_test(story)
+    story.wait(SOON)
+    story.refuse(story.send_all()[-1])
+
+    assert story.limit._gap == pytest.approx(INTERVAL / math.sqrt(story.limit.places))
+
+
+def test_the_clock_may_begin_at_zero():
+    story = Story()
+    story.now = 0.0
+    probe = story.send_all()[-1]
+    story.answer(probe)
+
+    assert len(story.send_all()) == 2  # the place that was won, and a probe
+
+
+def lose_a_place(story: Story) -> None:
+    """Tell how the refill of a place was refused."""
+    story.wait(5)
+    story.limit._next_probe = math.inf
+    while len(story.flight) >= story.limit.places:
+        story.answer(story.flight[0])
+    story.wait(1)  # longer than any lag
+    refill = story.send_all()[-1]
+    story.wait(0.2)
+    story.refuse(refill)
+
+
+def pass_the_test(story: Story) -> None:
+    """Tell how, after a lost place, a refill was admitted: the limit has not fallen."""
+    story.answer(story.flight[0])
+    story.wait(1)
+    story.send_all()
+    story.wait(1.1)
+    assert story.ready() is False
+
+
+def come_back(story: Story) -> None:
+    """Tell how a lost place was there again when it was probed for."""
+    places = story.limit.places
+    pass_the_test(story)
+    story.wait(SOON)
+    story.send_all()
+    story.wait(1.1)
+    story.ready()
+    assert story.limit.places == places + 1
 
 
 def lost_place() -> Story:
