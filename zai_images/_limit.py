@@ -135,7 +135,7 @@ class Limit:
             self._probes.append(sent)
             ramp = self.quiet / max(RAMP, held / E_FOLD)
             self._next_probe = now + max(self._gap, ramp)
-        if self._losses and self._test is None:
+        if self._losses:  # nothing else may be sent before its end
             self._test = sent
 
     def on_answer(self, sent: Sent, now: float) -> None:
