@@ -28,7 +28,9 @@ from zai_images.jobs._states import State
 from zai_images.jobs._writer import Writer
 
 _BLOCK = 200  # items read from the journal together
-_SAVERS = 4  # files written at once: each waits for two syncs of the disk
+# Files written at once: each waits for two syncs of the disk, and where many pictures
+# come together fewer would hold up the sending.
+_SAVERS = 16
 
 
 class JobRun:
