@@ -214,13 +214,25 @@ async def test_or_at_the_end_of_the_run_where_there_is_no_file(filled, run, box)
     assert (await run(["a fox"])).status.saved == box.bill.total == 1
 
 
-async def test_a_refusal_the_disk_did_not_take_is_no_paid_picture(filled, box):
+async def test_a_refusal_the_disk_did_not_take_is_no_paid_picture(filled, journal, box):
     box.next(code="1301")
     report = await filled()
 
     assert isinstance(report.stopped_by, DiskError)
     assert report.unwritten == ()
+    assert journal("SELECT number FROM answers") == []
     assert box.bill.total == 0
+
+
+async def test_an_answer_that_may_be_paid_is_recorded_even_if_nobody_can_read_it(
+    filled, journal, box
+):
+    box.next(action="null_url")
+    report = await filled()
+
+    assert isinstance(report.stopped_by, DiskError)
+    assert journal("SELECT number FROM answers") == [(1,)]
+    assert box.bill.total == 1
 
 
 async def test_a_journal_that_does_not_take_a_loss_stops_the_run(
