@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 
 import pytest
 from hypothesis import given
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 from zai_images import ImageRequest, InvalidRequestError
 from zai_images._outcomes import Done
 from zai_images._response import ImageResponse, ImageURL
-from zai_images._wire import encode
+from zai_images._wire import RawResponse, encode
 from zai_images.jobs import MOVES, DiskError, State
 from zai_images.jobs._intake import Intake
 from zai_images.jobs._journal import intend
 from zai_images.jobs._keeper import Keeper, _item
 from zai_images.jobs._keys import Keys
+from zai_images.jobs._ledger import Books
 from zai_images.jobs._lookups import request_of
 from zai_images.jobs._names import NameTemplate, slug
 from zai_images.jobs._schema import connect
@@ -294,6 +296,59 @@ async def test_nobody_waits_for_ever_where_making_room_fails(tmp_path):
     assert [type(one.exception()) for one in waiting] == [PermissionError] * 2
     assert await writer.do(number_of_items) == 0
     await writer.aclose()
+
+
+ANSWER = RawResponse(status=200, body=b'{"data": [{"url": "https://x.example"}]}')
+
+
+@pytest.fixture
+async def books(writer):
+    """Be the books of a job whose one item is out."""
+    await writer.do(add(b"a"))
+    await writer.do(intend(1))
+    return Books(writer, None, writer.full.append)
+
+
+def number_of_answers(connection):
+    return connection.execute("SELECT count(*) FROM answers").fetchone()[0]
+
+
+@pytest.mark.parametrize("once_more", [False, True])
+async def test_an_answer_is_paid_and_outlives_a_commit_that_fails_beside_it(
+    writer, books, once_more
+):
+    together = threading.Event()
+    writer.post(lambda _: together.wait(10))
+    if once_more:
+        books.unwritten[1] = ANSWER
+    keeping = books.keep_unwritten() if once_more else books.keep(1, ANSWER)
+    keeping = asyncio.ensure_future(keeping)
+    await asyncio.sleep(0)
+    writer.post(broken)
+    together.set()
+    await keeping
+
+    assert [type(error) for error in writer.full] == [sqlite3.OperationalError]
+    assert books.unwritten == {}
+    assert await writer.do(number_of_answers) == 1
+
+
+async def test_an_answer_the_disk_does_not_take_is_in_memory_until_it_does(
+    writer, books
+):
+    full = "BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+    await writer.do(
+        lambda c: c.execute(f"CREATE TRIGGER full BEFORE INSERT ON answers {full}")
+    )
+    await books.keep(1, ANSWER)
+    assert isinstance(writer.full[-1], DiskError)  # the job is told: send no more
+    await books.keep_unwritten()
+    assert books.unwritten == {1: ANSWER}
+
+    await writer.do(lambda c: c.execute("DROP TRIGGER full"))
+    await books.keep_unwritten()
+    assert books.unwritten == {}
+    assert await writer.do(number_of_answers) == 1
 
 
 def outcome(request):
