@@ -70,7 +70,7 @@ class JobRun:
         self._stopping = False
         self._savers = asyncio.Semaphore(_SAVERS)
         self._fetched = asyncio.Event()  # every kept link has been tried
-        self._again: Sequence[str] = ()
+        self._dead: frozenset[int] = frozenset()  # links, when the run began
 
     @property
     def moved(self) -> Counter[State]:
@@ -107,18 +107,18 @@ class JobRun:
         await self._writer.do(check_service(service))
         await self._writer.do(recover(config, private_sandbox=private_sandbox))
         await asyncio.to_thread(self._folder.prepare)
-        self._again = again
         if "failed" in again:
             await self._writer.do(journal.retry_failed)
         if "unknown" in again:
-            await self._resend("unknown", State.UNKNOWN)
+            numbers = await self._unspent("unknown")
+            self._books.resending.update(dict.fromkeys(numbers, State.UNKNOWN))
+        if "dead" in again:
+            self._dead = frozenset(await self._unspent("dead"))
 
-    async def _resend(self, kind: Literal["unknown", "dead"], was: State) -> list[int]:
-        """Note what is to be sent once more, though it may have been paid for."""
+    async def _unspent(self, kind: Literal["unknown", "dead"]) -> list[int]:
+        """Find what may be sent once more, though it may have been paid for."""
         least = WANTED if self._wanted == WANTED else UNWANTED
-        numbers = await self._writer.do(lookups.unspent(kind, wanted=least))
-        self._books.resending.update(dict.fromkeys(numbers, was))
-        return numbers
+        return await self._writer.do(lookups.unspent(kind, wanted=least))
 
     async def carry_out(self, failures: FailureCap, limit: int | None) -> None:
         """Run to the end, or to where it is stopped."""
@@ -169,10 +169,12 @@ class JobRun:
             for at, number, body in block:
                 place = (at, number)
                 yield lookups.request_of(body, number)
-        if "dead" in self._again:
+        if self._dead:
             await self._fetched.wait()  # one more try costs nothing
-            for number in await self._resend("dead", State.ANSWERED):
-                yield await self._request(number)
+            for number in await self._unspent("dead"):
+                if number in self._dead:
+                    self._books.resending[number] = State.ANSWERED
+                    yield await self._request(number)
 
     async def _request(self, number: int) -> ImageRequest:
         _, _, body = await self._writer.do(lookups.about(number))

@@ -66,7 +66,7 @@ SYNC_FILE = """\
             os.fsync(file.fileno())
         yield name
 """
-INTEND = "await self._writer.do(journal.intend(number))"
+INTEND = "await self._writer.do(journal.intend(number, again=again))"
 KEEP = "await self._writer.do(journal.keep_answer(number, kept), paid=True)"
 
 MUTANTS = {
@@ -152,7 +152,7 @@ MUTANTS = {
     "sent before the intent is on the disk": Mutant(
         file="jobs/_ledger.py",
         was=INTEND,
-        now="self._writer.post(journal.intend(number))",
+        now="self._writer.post(journal.intend(number, again=again))",
         seen="dropped",
     ),
     "sent without an intent": Mutant(
@@ -186,8 +186,8 @@ MUTANTS = {
         seen=None,
     ),
     "half pictures are left behind": Mutant(
-        file="jobs/_run.py",
-        was="        await asyncio.to_thread(self._folder.remove_parts)\n",
+        file="jobs/_folder.py",
+        was="            self._remove_parts()\n",
         now="",
         seen=PART,
     ),
