@@ -196,11 +196,15 @@ class Jobs(RuleBasedStateMachine):
             )
 
     def _open(self, *, once):
-        """What a resend may pay for again: unknown, or with a dead link; each once."""
+        """
+        What a resend may pay for again: unknown, or with a dead link; each once.
+
+        An answer that nobody has read yet may turn out to be unknown.
+        """
         found = items_of(
             self.world.job,
-            more="resent, (SELECT dead FROM answers a "
-            "WHERE a.number=items.number) IS NOT NULL",
+            more="resent, (SELECT dead IS NOT NULL OR url IS NULL FROM answers a "
+            "WHERE a.number=items.number)",
         )
         return [
             item.prompt
