@@ -17,7 +17,7 @@ from zai_images.jobs._intake import Intake
 from zai_images.jobs._journal import intend
 from zai_images.jobs._keeper import Keeper, _item
 from zai_images.jobs._keys import Keys
-from zai_images.jobs._ledger import Books
+from zai_images.jobs._ledger import Books, Entry
 from zai_images.jobs._lookups import request_of
 from zai_images.jobs._names import NameTemplate, slug
 from zai_images.jobs._schema import connect
@@ -349,6 +349,59 @@ async def test_an_answer_the_disk_does_not_take_is_in_memory_until_it_does(
     await books.keep_unwritten()
     assert books.unwritten == {}
     assert await writer.do(number_of_answers) == 1
+
+
+class Heard:
+    """Be a batch's ledger that refuses nothing and remembers what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    async def before_send(self, request, attempt):
+        self.told.append(("sent", attempt))
+
+    async def answered(self, raw):
+        self.told.append(("answered", raw))
+
+    async def settled(self, attempt, billed):
+        self.told.append((billed, attempt))
+
+
+@pytest.mark.parametrize(
+    ("ends", "state"),
+    [
+        (["no"], "pending"),
+        (["no", "no"], "pending"),
+        (["maybe"], "unknown"),
+        (["no", "maybe"], "unknown"),
+        (["maybe", "no"], "unknown"),
+    ],
+)
+async def test_what_may_be_paid_stays_so_whatever_a_later_attempt_costs(
+    writer, books, ends, state
+):
+    await writer.do(add(b"b"))
+    entry = Entry(books, Heard(), 2)
+    for attempt, billed in enumerate(ends, 1):
+        await entry.before_send(ImageRequest(prompt="a fox"), attempt)
+        await entry.settled(attempt, billed)
+    item = await writer.do(
+        lambda c: c.execute("SELECT state, maybe FROM items WHERE number=2").fetchone()
+    )
+
+    assert item == (state, ends.count("maybe"))
+    assert writer.lost == []
+
+
+async def test_the_batch_hears_of_each_step_of_a_jobs_call(writer, books):
+    await writer.do(add(b"b"))
+    batch = Heard()
+    entry = Entry(books, batch, 2)
+    await entry.before_send(ImageRequest(prompt="a fox"), 1)
+    await entry.answered(ANSWER)
+    await entry.settled(1, "yes")
+
+    assert batch.told == [("sent", 1), ("answered", ANSWER), ("yes", 1)]
 
 
 def outcome(request):
