@@ -351,6 +351,21 @@ async def test_an_answer_the_disk_does_not_take_is_in_memory_until_it_does(
     assert await writer.do(number_of_answers) == 1
 
 
+async def test_an_answer_kept_after_its_call_was_given_up_is_found_answered(
+    writer, books
+):
+    books.settle(1, maybe=True, ever=True)
+    assert await writer.do(state_of_the_first) == "unknown"
+    await books.keep(1, ANSWER)
+
+    assert await writer.do(state_of_the_first) == "answered"
+
+
+def state_of_the_first(connection):
+    (state,) = connection.execute("SELECT state FROM items WHERE number=1").fetchone()
+    return state
+
+
 class Heard:
     """Be a batch's ledger that refuses nothing and remembers what it was told."""
 
