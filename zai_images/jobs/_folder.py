@@ -37,7 +37,8 @@ class JobFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path: Path = path.absolute()  # whoever goes to another folder leaves it here
+        # Whoever goes to another folder leaves it where it was.
+        self.path: Path = path.absolute()
         self._shown: Path = path
         self._lock: int | None = None
         self._synced: set[Path] = set()  # shards whose own names are on the disk
