@@ -139,10 +139,10 @@ class Talk:
                 sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")
             sys.stdout.flush()
         except OSError as error:
+            self._heard = False
+            silence(sys.stdout)  # what it still holds would fail again at the end
             if error.errno not in _NOBODY_THERE:
                 raise
-            self._heard = False
-            silence(sys.stdout)
 
 
 def silence(stream: TextIO) -> None:

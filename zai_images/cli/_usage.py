@@ -29,4 +29,6 @@ def explain(error: CycloptsError, arguments: Sequence[str]) -> str:
 def _may_be_prompt(error: UnknownOptionError, arguments: Sequence[str]) -> bool:
     """Tell a prompt from a mistyped option: by a blank, its place, or a `--`."""
     written = error.token.keyword or error.token.value
-    return " " in written or written in arguments[1:2] or "--" in arguments
+    # Cyclopts before 5 takes `-snow` for four options, and names the first of them.
+    first = any(one.startswith(written) for one in arguments[1:2])
+    return " " in written or first or "--" in arguments
