@@ -171,10 +171,9 @@ class JobRun:
                 yield lookups.request_of(body, number)
         if self._dead:
             await self._fetched.wait()  # one more try costs nothing
-            for number in await self._unspent("dead"):
-                if number in self._dead:
-                    self._books.resending[number] = State.ANSWERED
-                    yield await self._request(number)
+            for number in sorted(self._dead.intersection(await self._unspent("dead"))):
+                self._books.resending[number] = State.ANSWERED
+                yield await self._request(number)
 
     async def _request(self, number: int) -> ImageRequest:
         _, _, body = await self._writer.do(lookups.about(number))
