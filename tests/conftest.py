@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import resource
 from collections.abc import Iterator
 from types import SimpleNamespace
 
@@ -52,6 +53,17 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("ZAI_API_KEY", "ZAI_BASE_URL", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
     return
+
+
+@pytest.fixture(autouse=True)
+def _own_state_and_limits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Keep what is remembered from run to run, and `ulimit -n`, out of the tests."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    before, set_back = resource.getrlimit(resource.RLIMIT_NOFILE), resource.setrlimit
+    yield
+    set_back(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.fixture

@@ -4,18 +4,16 @@ import os
 from pathlib import Path
 
 
-def make_folder(path: Path) -> list[Path]:
+def make_folder(path: Path) -> None:
     """
-    Make a folder, and those above it that are missing; returns those it made.
+    Make a folder, and those above it that are missing.
 
     Raises:
         OSError: The disk does not let us.
     """
     # Not `parents=True`: that makes the folders above as the umask has it.
-    missing = [one for one in (path, *path.parents) if not one.exists()]
-    for folder in reversed(missing):
+    for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
         folder.mkdir(mode=0o700, exist_ok=True)
-    return missing
 
 
 def opener(path: str, flags: int) -> int:

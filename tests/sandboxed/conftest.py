@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import resource
 import sqlite3
 from types import SimpleNamespace
 
@@ -11,15 +10,6 @@ from support.keys import KEY
 
 from zai_images.cli import main
 from zai_images.sandbox import Sandbox
-
-
-@pytest.fixture(autouse=True)
-def _own_state_and_limits(monkeypatch, tmp_path_factory):
-    """Keep what is remembered from run to run, and `ulimit -n`, out of the tests."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-    before, set_back = resource.getrlimit(resource.RLIMIT_NOFILE), resource.setrlimit
-    yield
-    set_back(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.fixture

@@ -2,21 +2,12 @@
 
 import asyncio
 import json
-import resource
 from types import SimpleNamespace
 
 import pytest
 from support.keys import KEY
 
 from zai_images.cli import main
-
-
-@pytest.fixture(autouse=True)
-def _own_state_and_limits(monkeypatch, tmp_path_factory):
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-    before, set_back = resource.getrlimit(resource.RLIMIT_NOFILE), resource.setrlimit
-    yield
-    set_back(resource.RLIMIT_NOFILE, before)
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ def _move(target: State, *, changes: str = "") -> str:
 
 
 _SENT = _move(State.SENT, changes=", attempts=attempts+1, resent=max(resent, :again)")
+_PENDING = _move(State.PENDING)
 _ANSWERED = _move(State.ANSWERED)
 _BACK = {state: _move(state) for state in (State.ANSWERED, State.UNKNOWN)}
 _SAVED = _move(State.SAVED, changes=", error=NULL, code=NULL")
@@ -64,8 +65,8 @@ def intend(number: int, *, again: bool = False) -> Step:
 
     def step(connection: sqlite3.Connection) -> None:
         known = {"number": number, "again": int(again)}
-        if again:  # what is paid for goes out by way of pending alone
-            connection.execute(_move(State.PENDING), known)
+        if again:  # what has an answer goes out by way of pending alone
+            connection.execute(_PENDING, known)
         if not connection.execute(_SENT, known).rowcount:
             raise RuntimeError(f"item {number} may not be sent in the state it is in")
 

@@ -110,8 +110,7 @@ class Entry:
         self._intended = False
         await self._batch.before_send(request, attempt)
         self._intended = True  # a cancelled wait may have written it
-        again = self._again and not self._maybe
-        await self._books.intend(self._number, again=again)
+        await self._books.intend(self._number, again=self._again)
 
     async def answered(self, raw: RawResponse) -> None:
         """Sync the answer; the batch takes no note of it."""

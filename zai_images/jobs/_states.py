@@ -37,13 +37,7 @@ MOVES: Mapping[State, frozenset[State]] = MappingProxyType(
         # An answer is kept before it is read, so it may turn out to be a refusal. Where
         # its link is dead and that is asked for, it becomes pending to be sent again.
         State.ANSWERED: frozenset(
-            {
-                State.SAVED,
-                State.PENDING,
-                State.FAILED,
-                State.REFUSED,
-                State.UNKNOWN,
-            }
+            {State.SAVED, State.PENDING, State.FAILED, State.REFUSED, State.UNKNOWN}
         ),
         State.SAVED: frozenset({State.ANSWERED}),  # the file is gone, the link is not
         State.FAILED: frozenset({State.PENDING}),
