@@ -156,7 +156,7 @@ def main() -> int:
     asked = parser.parse_args()
     logging.disable()  # each refusal would be told
     seeds = range(1, 2) if asked.quick else range(1000, 1000 + asked.seeds)
-    count = 20 if asked.quick else 200
+    count = 20 if asked.quick else 300
     figures: dict[str, dict[str, float]] = {}
     missing = []
     for name, client in CLIENTS.items():
