@@ -561,6 +561,21 @@ async def test_what_is_no_journal_is_refused_in_words(spoil, words, folder):
             pass
 
 
+async def test_a_journal_that_is_damaged_inside_asks_for_a_copy_and_not_for_space(
+    run, folder, box
+):
+    await run()
+    journal = folder / "job.sqlite"
+    whole = journal.read_bytes()
+    # The first page holds the header and the names of the tables.
+    journal.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+
+    with pytest.raises(DiskError, match="The journal is damaged") as caught:
+        await run([*PROMPTS, "one more"])
+    assert "Restore the job's folder" in str(caught.value)
+    assert box.bill.total == 3
+
+
 async def test_a_job_that_is_not_open_says_so(folder, session):
     job = ImageJob.open(folder)
     with pytest.raises(JobError, match="not open"):

@@ -18,5 +18,5 @@ class DiskError(JobError):
     Say that the disk did not take what must be on it before anything else happens.
 
     What was paid is kept as far as the disk allows; free some space, or mend the disk,
-    and run the same command again.
+    and run the same command again. A damaged journal wants a copy of the job instead.
     """

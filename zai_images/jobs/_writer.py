@@ -178,6 +178,13 @@ def _carried_out(
 
 
 def _disk_error(error: sqlite3.Error) -> DiskError:
+    # A disk that is full, read-only or broken is an OperationalError, a subclass.
+    if type(error) is sqlite3.DatabaseError:
+        return DiskError(
+            f"The journal is damaged ({error}). Nothing more was sent. Restore the "
+            "job's folder from a copy and run the same command again; pictures made "
+            "since that copy would be made, and paid for, a second time."
+        )
     return DiskError(
         f"The journal cannot be written ({error}). Nothing more was sent. Free some "
         "space or mend the disk, and run the same command again: what is paid is kept."
