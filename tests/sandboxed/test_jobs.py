@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sqlite3
 from collections import Counter
 from contextlib import asynccontextmanager
@@ -561,19 +562,29 @@ async def test_what_is_no_journal_is_refused_in_words(spoil, words, folder):
             pass
 
 
-async def test_a_journal_that_is_damaged_inside_asks_for_a_copy_and_not_for_space(
+async def test_a_damaged_journal_sends_nothing_and_its_advice_loses_no_picture(
     run, folder, box
 ):
     await run()
-    journal = folder / "job.sqlite"
-    whole = journal.read_bytes()
+    copy = shutil.copytree(folder, folder.with_name("copy"))
+    await run([*PROMPTS, "one more"])
     # The first page holds the header and the names of the tables.
-    journal.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with (folder / "job.sqlite").open("r+b") as journal:
+        length = journal.seek(0, 2)
+        journal.seek(4096)
+        journal.write(b"\xff" * (length - 4096))
 
     with pytest.raises(DiskError, match="The journal is damaged") as caught:
         await run([*PROMPTS, "one more"])
-    assert "Restore the job's folder" in str(caught.value)
-    assert box.bill.total == 3
+    assert box.bill.total == 4
+    assert "put an earlier copy of the folder in its place" in str(caught.value)
+
+    renamed = folder.rename(folder.with_name("renamed"))
+    copy.rename(folder)
+    report = await run([*PROMPTS, "one more"])
+    assert report.status.saved == 4
+    assert box.bill.total == 5, "what was made since the copy, as it was told"
+    assert len(files(renamed)) == 4
 
 
 async def test_a_job_that_is_not_open_says_so(folder, session):

@@ -2,6 +2,14 @@
 
 from zai_images._errors import Stops, ZaiImagesError
 
+# The whole folder: a log left beside a copied journal would break that too, and what is
+# made again would replace the pictures made since the copy.
+RESTORE = (
+    "Rename its folder, which keeps the pictures, and put an earlier copy of the "
+    "folder in its place. What was made since that copy would be made, and paid for, "
+    "again; without a copy nobody knows what was paid."
+)
+
 
 class JobError(ZaiImagesError):
     """
@@ -18,5 +26,5 @@ class DiskError(JobError):
     Say that the disk did not take what must be on it before anything else happens.
 
     What was paid is kept as far as the disk allows; free some space, or mend the disk,
-    and run the same command again. A damaged journal wants a copy of the job instead.
+    and run the same command again. A journal that is damaged inside says so instead.
     """

@@ -4,7 +4,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from zai_images.jobs._errors import DiskError, JobError
+from zai_images.jobs._errors import RESTORE, DiskError, JobError
 
 VERSION = 1
 JOURNAL = "job.sqlite"
@@ -67,8 +67,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         raise DiskError(f"{path}: {error}. Nothing was sent.") from error
     except sqlite3.DatabaseError as error:
         raise JobError(
-            f"{path} is damaged or no journal ({error}). Nothing was sent. Restore it "
-            "from a copy; without it nobody knows what was paid."
+            f"{path} is damaged or no journal ({error}). Nothing was sent. {RESTORE}"
         ) from error
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from zai_images.jobs._errors import DiskError
+from zai_images.jobs._errors import RESTORE, DiskError
 
 T = TypeVar("T")
 Step = Callable[[sqlite3.Connection], Any]
@@ -181,9 +181,7 @@ def _disk_error(error: sqlite3.Error) -> DiskError:
     # A disk that is full, read-only or broken is an OperationalError, a subclass.
     if type(error) is sqlite3.DatabaseError:
         return DiskError(
-            f"The journal is damaged ({error}). Nothing more was sent. Restore the "
-            "job's folder from a copy and run the same command again; pictures made "
-            "since that copy would be made, and paid for, a second time."
+            f"The journal is damaged ({error}). Nothing more was sent. {RESTORE}"
         )
     return DiskError(
         f"The journal cannot be written ({error}). Nothing more was sent. Free some "
