@@ -36,8 +36,8 @@ from _turns import (
 )
 
 from zai_images import BatchRunner, Done, ImageRequest, ImageSession, SessionConfig
-from zai_images._call import Answer
-from zai_images._response import ImageResponse, ImageURL
+from zai_images._api.response import ImageResponse, ImageURL
+from zai_images._session.call import Answer
 from zai_images.testing import ScriptedTransport
 
 PATH = "/api/paas/v4"

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 from zai_images._version import __version__
 
 if TYPE_CHECKING:
-    from zai_images._batch import BatchRun, BatchRunner
-    from zai_images._config import RetryPolicy, SessionConfig, Timeouts
-    from zai_images._errors import (
+    from zai_images._api.errors import (
         AccountError,
         AnswerLostError,
         APIError,
@@ -36,18 +34,26 @@ if TYPE_CHECKING:
         TransportError,
         ZaiImagesError,
     )
-    from zai_images._models import ImageRequest
-    from zai_images._outcomes import BatchSummary, Done, Failed, Outcome, Unfinished
-    from zai_images._picture import Picture
-    from zai_images._response import ContentFilter, ImageResponse, ImageURL
-    from zai_images._rules import Quality, Size
-    from zai_images._session import ImageSession
-    from zai_images._stats import LatencyStats, ModelStats, SessionStats
+    from zai_images._api.models import Quality, Size
+    from zai_images._api.request import ImageRequest
+    from zai_images._api.response import ContentFilter, ImageResponse, ImageURL
+    from zai_images._batch.outcomes import (
+        BatchSummary,
+        Done,
+        Failed,
+        Outcome,
+        Unfinished,
+    )
+    from zai_images._batch.runner import BatchRun, BatchRunner
+    from zai_images._config import RetryPolicy, SessionConfig, Timeouts
+    from zai_images._picture.picture import Picture
+    from zai_images._session.session import ImageSession
+    from zai_images._session.stats import LatencyStats, ModelStats, SessionStats
 
 _HOMES = {
-    "_batch": ("BatchRun", "BatchRunner"),
+    "_batch.runner": ("BatchRun", "BatchRunner"),
     "_config": ("RetryPolicy", "SessionConfig", "Timeouts"),
-    "_errors": (
+    "_api.errors": (
         "APIError",
         "AccountError",
         "AnswerLostError",
@@ -67,13 +73,13 @@ _HOMES = {
         "TransportError",
         "ZaiImagesError",
     ),
-    "_models": ("ImageRequest",),
-    "_outcomes": ("BatchSummary", "Done", "Failed", "Outcome", "Unfinished"),
-    "_picture": ("Picture",),
-    "_response": ("ContentFilter", "ImageResponse", "ImageURL"),
-    "_rules": ("Quality", "Size"),
-    "_session": ("ImageSession",),
-    "_stats": ("LatencyStats", "ModelStats", "SessionStats"),
+    "_api.request": ("ImageRequest",),
+    "_batch.outcomes": ("BatchSummary", "Done", "Failed", "Outcome", "Unfinished"),
+    "_picture.picture": ("Picture",),
+    "_api.response": ("ContentFilter", "ImageResponse", "ImageURL"),
+    "_api.models": ("Quality", "Size"),
+    "_session.session": ("ImageSession",),
+    "_session.stats": ("LatencyStats", "ModelStats", "SessionStats"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from zai_images._errors import ConfigurationError
+from zai_images._api.errors import ConfigurationError
 
 DEFAULT_BASE_URL = "https://api.z.ai/api/paas/v4"
 LIST_PRICE_HOST = "api.z.ai"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from zai_images._session import ImageSession
+    from zai_images._session.session import ImageSession
     from zai_images.sandbox import Sandbox
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import attrs
 
-from zai_images._errors import Billed, ZaiImagesError
-from zai_images._models import ImageRequest
-from zai_images._response import ImageResponse
+from zai_images._api.errors import Billed, ZaiImagesError
+from zai_images._api.request import ImageRequest
+from zai_images._api.response import ImageResponse
 
 __all__ = [
     "Abandoned",

@@ -15,12 +15,12 @@ from typing import Any, Self
 
 import attrs
 
+from zai_images._api.errors import ZaiImagesError
+from zai_images._api.models import MODELS
+from zai_images._api.wire import RawResponse
 from zai_images._config import RetryPolicy, SessionConfig, Timeouts
-from zai_images._engine import Engine
-from zai_images._errors import ZaiImagesError
-from zai_images._rules import MODELS
-from zai_images._session import ImageSession
-from zai_images._wire import RawResponse
+from zai_images._session.resources import Engine
+from zai_images._session.session import ImageSession
 from zai_images.events import Observer
 from zai_images.sandbox import Fault, Sandbox
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 import zai_images
-from zai_images import _errors
-from zai_images._response import ContentFilter, ImageResponse, ImageURL
+from zai_images._api import errors as _errors
+from zai_images._api.response import ContentFilter, ImageResponse, ImageURL
 
 TREE = {
     name: kind

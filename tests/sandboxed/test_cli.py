@@ -17,14 +17,14 @@ from support.keys import KEY
 import zai_images
 from zai_images import AccountError, BudgetError, ConfigurationError, ServerError
 from zai_images.cli import main
+from zai_images.cli._doctor.paid_checks import _many_at_once
 from zai_images.cli._exit import NoKeyError, UsageError, exit_code
-from zai_images.cli._live import _many_at_once
-from zai_images.cli._progress import duration
-from zai_images.cli._talk import dollars, shown
+from zai_images.cli._output import dollars, shown
+from zai_images.cli._run.progress import duration
 from zai_images.jobs import DiskError, JobError
 from zai_images.jobs._names import slug
 from zai_images.sandbox import Sandbox
-from zai_images.sandbox._service import Service
+from zai_images.sandbox._endpoint import Service
 
 
 def size(path):
@@ -137,7 +137,7 @@ async def test_a_link_into_the_private_sandbox_is_not_promised(cli, monkeypatch)
     def write(target, data):
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr("zai_images._picture.write_atomically", write)
+    monkeypatch.setattr("zai_images._picture.picture.write_atomically", write)
 
     ran = await cli("generate", "a fox", "--sandbox", "-o", "x.png")
 
@@ -154,7 +154,7 @@ async def test_a_base_url_that_is_none_is_bad_input(cli, monkeypatch):
 async def test_a_picture_that_cannot_be_fetched_leaves_its_link(
     cli, service, monkeypatch
 ):
-    monkeypatch.setattr("zai_images._retry.FRESH_LINK", 0.0)
+    monkeypatch.setattr("zai_images._session.retry.FRESH_LINK", 0.0)
     service.next(action="missing_picture")
 
     ran = await cli("generate", "a fox")
@@ -171,7 +171,7 @@ async def test_a_picture_that_cannot_be_written_leaves_its_link(
     def write(target, data):
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr("zai_images._picture.write_atomically", write)
+    monkeypatch.setattr("zai_images._picture.picture.write_atomically", write)
 
     ran = await cli("generate", "a fox", "-o", "x.png")
 
@@ -246,7 +246,7 @@ async def test_ctrl_c_before_anything_is_sent_is_quiet(cli, service, monkeypatch
         raise KeyboardInterrupt
 
     Path("p.txt").write_text("a fox")
-    monkeypatch.setattr("zai_images.cli._batch.open_source", read)
+    monkeypatch.setattr("zai_images.cli._commands.batch.open_source", read)
 
     ran = await cli("batch", "p.txt", "--out", "out")
 
@@ -343,7 +343,7 @@ async def test_the_sandbox_takes_another_port_when_the_usual_one_is_taken(
 ):
     async with Sandbox() as other:
         taken = int(other.base_url.split(":")[2].split("/")[0])
-        monkeypatch.setattr("zai_images.cli._sandbox.USUAL_PORT", taken)
+        monkeypatch.setattr("zai_images.cli._commands.sandbox.USUAL_PORT", taken)
         monkeypatch.setattr(asyncio.Event, "wait", lambda _: asyncio.sleep(0))
 
         ran = await cli("sandbox", "--json")
@@ -434,7 +434,7 @@ async def test_doctor_explains_what_the_service_says(
             status=status, body=body, content_type="application/json"
         )
 
-    monkeypatch.setattr("zai_images.sandbox._service.Service.handle", handle)
+    monkeypatch.setattr("zai_images.sandbox._endpoint.Service.handle", handle)
     async with Sandbox(api_key=KEY) as odd:
         monkeypatch.setenv("ZAI_BASE_URL", odd.base_url)
         ran = await cli("doctor", "--json")
@@ -479,7 +479,7 @@ async def test_doctor_spends_nothing_where_the_price_is_unknown(cli, service):
 async def test_doctor_tells_an_empty_balance_by_the_live_check(
     cli, service, monkeypatch
 ):
-    monkeypatch.setattr("zai_images.cli._live.price_of", lambda *_: 0.01)
+    monkeypatch.setattr("zai_images.cli._doctor.paid_checks.price_of", lambda *_: 0.01)
     service.next(code="1113")
 
     ran = await cli("doctor", "--live", "--json")
@@ -491,7 +491,7 @@ async def test_doctor_tells_an_empty_balance_by_the_live_check(
 
 
 async def test_doctor_says_when_no_refusal_was_seen(cli, service, monkeypatch):
-    monkeypatch.setattr("zai_images.cli._live.price_of", lambda *_: 0.01)
+    monkeypatch.setattr("zai_images.cli._doctor.paid_checks.price_of", lambda *_: 0.01)
 
     ran = await cli("doctor", "--live")
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from zai_images import ImageRequest, RateLimitedError, events
-from zai_images.cli._progress import Flights
+from zai_images.cli._run.progress import Flights
 
 BUSY = RateLimitedError("busy")
 EXAMPLES = Path(__file__).parents[2] / "docs/examples/prompts.txt"
@@ -392,7 +392,7 @@ async def test_what_a_crash_left_half_written_is_cleared_away(batch):
 async def test_progress_is_a_line_now_and_then_where_nobody_looks_on(
     batch, service, monkeypatch
 ):
-    monkeypatch.setattr("zai_images.cli._progress.EVERY", 0.02)
+    monkeypatch.setattr("zai_images.cli._run.progress.EVERY", 0.02)
     service.fail("a bear", code="1301")
     service.speed = 50
 

@@ -10,11 +10,11 @@ import pytest
 from support.keys import KEY
 
 from zai_images import ModelStats, SessionConfig
-from zai_images._models import DEFAULT_MODEL
-from zai_images._stats import Tally
-from zai_images.cli import _memory
-from zai_images.cli._memory import forget, limits_file, recall, remember
-from zai_images.cli._service import raise_open_files
+from zai_images._api.request import DEFAULT_MODEL
+from zai_images._session.stats import Tally
+from zai_images.cli import _known_limits as _memory
+from zai_images.cli._known_limits import forget, limits_file, recall, remember
+from zai_images.cli._target import raise_open_files
 
 REAL = SessionConfig(api_key=KEY)
 

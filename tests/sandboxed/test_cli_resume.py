@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.keys import KEY
 
-from zai_images._picture import FetchError
+from zai_images._picture.picture import FetchError
 from zai_images.cli import main
 from zai_images.jobs._folder import JobFolder
 
@@ -22,7 +22,7 @@ from zai_images.jobs._folder import JobFolder
 def _own_folder_and_no_wait_for_fresh_links(monkeypatch, tmp_path):
     """A fresh link that answers 404 is waited for; not here."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("zai_images._retry.FRESH_LINK", 0.0)
+    monkeypatch.setattr("zai_images._session.retry.FRESH_LINK", 0.0)
 
 
 def pictures():
@@ -103,7 +103,7 @@ async def test_a_link_that_leads_nowhere_is_not_paid_for_again(
     *, unfetched, relink, batch, service, monkeypatch, status
 ):
     relink("http://127.0.0.1", "http://[::1]:9/")
-    monkeypatch.setattr("zai_images._retry._DOWNLOAD_TRIES", 1)
+    monkeypatch.setattr("zai_images._session.retry._DOWNLOAD_TRIES", 1)
 
     ran = await batch()
 
@@ -177,7 +177,7 @@ async def test_nothing_of_a_private_sandbox_is_kept(cli, monkeypatch, status):
 
     Path("p.txt").write_text("a fox\na bear\n")
     with monkeypatch.context() as patch:
-        patch.setattr("zai_images._download.Downloader.fetch", miss)
+        patch.setattr("zai_images._http.downloader.Downloader.fetch", miss)
         ran = await cli("batch", "p.txt", "--out", "out", "--sandbox")
 
     assert ran.code == 1
@@ -264,7 +264,7 @@ async def test_a_link_that_cannot_be_written_is_said_in_full(
 
         return step
 
-    monkeypatch.setattr("zai_images.jobs._journal.keep_answer", keep_answer)
+    monkeypatch.setattr("zai_images.jobs._journal.steps.keep_answer", keep_answer)
     ran = await batch("--limit", "1", prompts=["a fox"])
 
     assert ran.code == 4

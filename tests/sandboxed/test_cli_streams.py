@@ -14,11 +14,11 @@ from support.pictures import picture
 
 import zai_images
 from zai_images import events
-from zai_images._picture import inspect
+from zai_images._picture.picture import inspect
 from zai_images.cli import main
-from zai_images.cli._generate import _say_facts
-from zai_images.cli._progress import Counts, Flights, Reporter
-from zai_images.cli._talk import Talk, _Ear
+from zai_images.cli._commands.generate import _say_facts
+from zai_images.cli._output import Talk, _Ear
+from zai_images.cli._run.progress import Counts, Flights, Reporter
 from zai_images.jobs import ImageJob
 
 
@@ -121,7 +121,7 @@ async def test_ctrl_c_while_a_paid_picture_is_fetched_leaves_its_link(
 async def test_nor_is_a_private_link_told_where_the_picture_is_not_fetched(
     cli, monkeypatch
 ):
-    monkeypatch.setattr("zai_images._download.PICTURE_LIMIT", 10)
+    monkeypatch.setattr("zai_images._http.downloader.PICTURE_LIMIT", 10)
 
     ran = await cli("generate", "a fox", "--sandbox")
 
@@ -152,7 +152,7 @@ def test_progress_passes_over_an_event_of_a_new_kind():
 async def test_a_model_without_documented_times_is_not_measured_by_them(
     batch, service, monkeypatch
 ):
-    monkeypatch.setattr("zai_images.sandbox._rules.MODEL", "cogview-next")
+    monkeypatch.setattr("zai_images.sandbox._validation.MODEL", "cogview-next")
     ran = await batch("--model", "cogview-next", prompts=["a fox"])
 
     assert (ran.code, service.bill.total) == (0, 1)

@@ -17,7 +17,7 @@ from zai_images import (
     RetryPolicy,
     SessionConfig,
 )
-from zai_images._address import AddressRefusedError, check_address, check_link
+from zai_images._http.addresses import AddressRefusedError, check_address, check_link
 
 pytestmark = pytest.mark.looptime
 

@@ -39,7 +39,7 @@ from zai_images import (
     SessionConfig,
     events,
 )
-from zai_images._protocol import seconds_to_wait
+from zai_images._api.judge import seconds_to_wait
 from zai_images.testing import Script, ScriptedTransport
 
 pytestmark = pytest.mark.looptime

@@ -22,7 +22,7 @@ from zai_images import (
     SessionConfig,
     events,
 )
-from zai_images._wire import RawResponse
+from zai_images._api.wire import RawResponse
 from zai_images.jobs import (
     BadLine,
     DiskError,
@@ -32,8 +32,8 @@ from zai_images.jobs import (
     PromptFile,
     State,
 )
-from zai_images.jobs._journal import intend, keep_answer, settle
-from zai_images.jobs._ledger import Books
+from zai_images.jobs._journal.steps import intend, keep_answer, settle
+from zai_images.jobs._write_ahead import Books
 from zai_images.sandbox import Sandbox
 
 PROMPTS = ["a fox", "a bear", "a cat"]
@@ -41,8 +41,8 @@ PROMPTS = ["a fox", "a bear", "a cat"]
 
 @pytest.fixture(autouse=True)
 def _no_wait_for_fresh_links(monkeypatch):
-    monkeypatch.setattr("zai_images._retry.FRESH_LINK", 0.0)
-    monkeypatch.setattr("zai_images.jobs._links._FRESH", 0.0)
+    monkeypatch.setattr("zai_images._session.retry.FRESH_LINK", 0.0)
+    monkeypatch.setattr("zai_images.jobs._refetch._FRESH", 0.0)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from zai_images import (
     events,
 )
 from zai_images.jobs import DiskError, ImageJob, JobError, State
-from zai_images.jobs._ledger import WritingAhead
+from zai_images.jobs._write_ahead import WritingAhead
 from zai_images.sandbox import Sandbox
 
 PROMPTS = ["a fox", "a bear", "a cat"]
@@ -23,8 +23,8 @@ PROMPTS = ["a fox", "a bear", "a cat"]
 
 @pytest.fixture(autouse=True)
 def _no_wait_for_fresh_links(monkeypatch):
-    monkeypatch.setattr("zai_images._retry.FRESH_LINK", 0.0)
-    monkeypatch.setattr("zai_images.jobs._links._FRESH", 0.0)
+    monkeypatch.setattr("zai_images._session.retry.FRESH_LINK", 0.0)
+    monkeypatch.setattr("zai_images.jobs._refetch._FRESH", 0.0)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from zai_images import (
     Timeouts,
     events,
 )
-from zai_images._pool import is_dead
+from zai_images._http.connector import is_dead
 
 pytestmark = pytest.mark.looptime
 

@@ -285,7 +285,7 @@ async def test_a_taken_port_is_an_error_that_leaves_nothing_open():
 
 
 def test_the_sandbox_imports_nothing_of_the_client():
-    for file in Path(zai_images.sandbox.__file__).parent.glob("*.py"):
+    for file in Path(zai_images.sandbox.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             names = [alias.name for alias in getattr(node, "names", ())]
             if isinstance(node, ast.ImportFrom):

@@ -585,7 +585,7 @@ class TestSaving:
         def no_space(_: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("zai_images._picture.os.fsync", no_space)
+        monkeypatch.setattr("zai_images._picture.picture.os.fsync", no_space)
         with pytest.raises(OSError, match="No space"):
             await picture.save(tmp_path / "a.png")
         assert os.listdir(tmp_path) == []
@@ -763,7 +763,7 @@ async def test_a_proxy_from_the_environment_is_used_only_where_it_is_trusted(
 
 def test_files_are_written_beside_their_target(tmp_path: Path):
     """A rename across two file systems would not be atomic."""
-    from zai_images._picture import write_atomically
+    from zai_images._picture.picture import write_atomically
 
     for name in ("x" * 200 + ".png", "\N{FOX FACE}" * 62 + ".png"):
         write_atomically(tmp_path / name, b"data")

@@ -32,8 +32,8 @@ from zai_images import (
     SessionConfig,
     Timeouts,
 )
-from zai_images._formats import EXTENSIONS, NotAPictureError, measure
-from zai_images._picture import FetchError
+from zai_images._picture.header import EXTENSIONS, NotAPictureError, measure
+from zai_images._picture.picture import FetchError
 
 pytestmark = pytest.mark.tried("bodies that are not what they say")
 MOMENT = (

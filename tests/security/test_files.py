@@ -8,9 +8,9 @@ from support.pictures import PictureHost, picture
 from support.strange import answering, refusal
 
 from zai_images import SessionConfig
-from zai_images._picture import inspect
-from zai_images._stats import ModelStats, SessionStats
-from zai_images.cli._memory import limits_file, recall, remember
+from zai_images._picture.picture import inspect
+from zai_images._session.stats import ModelStats, SessionStats
+from zai_images.cli._known_limits import limits_file, recall, remember
 from zai_images.jobs import ImageJob
 
 pytestmark = pytest.mark.tried("files that others could read")

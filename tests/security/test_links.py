@@ -17,7 +17,7 @@ from support.internet import HOST, PUBLIC, Internet, SecureHost
 from support.pictures import PictureHost, picture
 
 from zai_images import DownloadError, ImageSession, SessionConfig
-from zai_images._address import check_link
+from zai_images._http.addresses import check_link
 
 pytestmark = [pytest.mark.looptime, pytest.mark.tried("hostile picture links")]
 

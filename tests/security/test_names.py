@@ -8,7 +8,7 @@ import pytest
 from support.hostile_names import NAMES, complaints
 from support.pictures import picture
 
-from zai_images._picture import inspect, write_new
+from zai_images._picture.picture import inspect, write_new
 from zai_images.jobs import DiskError, ImageJob
 from zai_images.jobs._names import LONGEST, slug
 

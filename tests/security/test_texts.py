@@ -11,8 +11,8 @@ from support.pictures import PictureHost
 from support.strange import answering, refusal
 
 from zai_images import ImageSession, RetryPolicy, SessionConfig, ZaiImagesError
-from zai_images.cli import _generate
-from zai_images.cli._talk import Talk, whole_link
+from zai_images.cli._commands import generate as _generate
+from zai_images.cli._output import Talk, whole_link
 
 pytestmark = pytest.mark.tried("texts that a terminal would obey")
 each_text = pytest.mark.parametrize("text", [pytest.param(t, id=f) for f, t in TEXTS])
@@ -82,7 +82,7 @@ async def test_as_a_page_that_is_no_answer(text, cli):
 @each_text
 async def test_as_a_link_that_is_shown_in_full(text, cli, monkeypatch):
     """It is paid, so it must lead there when it is copied."""
-    monkeypatch.setattr("zai_images._retry.FRESH_LINK", 0.0)
+    monkeypatch.setattr("zai_images._session.retry.FRESH_LINK", 0.0)
     async with PictureHost() as host:
         url = f"ftp://127.0.0.1:{host.port}/fox/{text}"
         answer = {"created": 1, "data": [{"url": url}], "request_id": text}

@@ -25,7 +25,9 @@ from schemathesis.core.failures import FailureGroup
 from support.picture_sizes import sizes
 from support.threads import in_thread
 
-from zai_images.sandbox import Sandbox, _rules, _service
+from zai_images.sandbox import Sandbox
+from zai_images.sandbox import _endpoint as _service
+from zai_images.sandbox import _validation as _rules
 
 FILE = files("zai_images.sandbox").joinpath("openapi.json")
 DOCUMENT = json.loads(FILE.read_text("utf-8"))

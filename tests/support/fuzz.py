@@ -28,12 +28,12 @@ from zai_images import (
     ResponseError,
     ZaiImagesError,
 )
-from zai_images._codes import CODES
-from zai_images._models import as_request
-from zai_images._protocol import judge
-from zai_images._wire import RawResponse, encode
+from zai_images._api.codes import CODES
+from zai_images._api.judge import judge
+from zai_images._api.request import as_request
+from zai_images._api.wire import RawResponse, encode
 from zai_images.jobs import BadLine, PromptFile, check_requests, read_requests
-from zai_images.sandbox._rules import RefusalError, read_order
+from zai_images.sandbox._validation import RefusalError, read_order
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -19,7 +19,7 @@ from zai_images import (
     ZaiImagesError,
 )
 from zai_images.sandbox import Sandbox
-from zai_images.sandbox._rules import RefusalError, read_order
+from zai_images.sandbox._validation import RefusalError, read_order
 
 KEY = "sk-fault-canary"
 status_lines = st.sampled_from(

@@ -3,9 +3,9 @@
 import asyncio
 import os
 
-from zai_images._clock import Clock
-from zai_images._pool import is_dead
-from zai_images._sending import Sending
+from zai_images._http.body import Sending
+from zai_images._http.connector import is_dead
+from zai_images._http.deadlines import Clock
 
 
 async def test_of_what_is_no_socket_it_is_not_known_that_it_is_dead():

@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zai_images import ImageRequest, InvalidRequestError
-from zai_images._outcomes import Done
-from zai_images._response import ImageResponse, ImageURL
-from zai_images._wire import RawResponse, encode
+from zai_images._api.response import ImageResponse, ImageURL
+from zai_images._api.wire import RawResponse, encode
+from zai_images._batch.outcomes import Done
 from zai_images.jobs import MOVES, DiskError, State
-from zai_images.jobs._intake import Intake
-from zai_images.jobs._journal import intend
-from zai_images.jobs._keeper import Keeper, _item
-from zai_images.jobs._keys import Keys
-from zai_images.jobs._ledger import Books, Entry
-from zai_images.jobs._lookups import request_of
+from zai_images.jobs._input.intake import Intake
+from zai_images.jobs._input.keys import Keys
+from zai_images.jobs._journal.queries import request_of
+from zai_images.jobs._journal.schema import connect
+from zai_images.jobs._journal.steps import intend
+from zai_images.jobs._journal.writer import Writer
 from zai_images.jobs._names import NameTemplate, slug
-from zai_images.jobs._schema import connect
+from zai_images.jobs._results import Keeper, _item
 from zai_images.jobs._states import sources
-from zai_images.jobs._writer import Writer
+from zai_images.jobs._write_ahead import Books, Entry
 
 
 def keys_of(requests, repeat=1):

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from zai_images._wire import RawResponse
+from zai_images._api.wire import RawResponse
 from zai_images.jobs import MOVES, State
-from zai_images.jobs import _journal as journal
-from zai_images.jobs import _lookups as lookups
-from zai_images.jobs._schema import connect
+from zai_images.jobs._journal import queries as lookups
+from zai_images.jobs._journal import steps as journal
+from zai_images.jobs._journal.schema import connect
 
 RAW = RawResponse(status=200, request_id="r-1", body=b"paid")
 

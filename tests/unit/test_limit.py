@@ -19,10 +19,10 @@ from hypothesis.stateful import (
 )
 
 from zai_images import RateLimitedError, RetryPolicy
-from zai_images._decision import Adaptive, Fixed, Pauses
-from zai_images._limit import INTERVAL, SOON, Limit, Sent
-from zai_images._pace import Guard, Pace
-from zai_images._rules import MODELS
+from zai_images._api.models import MODELS
+from zai_images._limiter.bounds import Guard, Pace
+from zai_images._limiter.policy import Adaptive, Fixed, Pauses
+from zai_images._limiter.search import INTERVAL, SOON, Limit, Sent
 
 WINDOWS = {str(k): v for k, v in MODELS["cogview-4-250304"].windows.items()}
 

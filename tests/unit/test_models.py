@@ -6,8 +6,8 @@ import attrs
 import pytest
 
 from zai_images import ImageRequest, InvalidRequestError, Quality, Size
-from zai_images._models import as_request, change
-from zai_images._rules import MODELS
+from zai_images._api.models import MODELS
+from zai_images._api.request import as_request, change
 
 
 def test_the_example_of_the_api_page_is_a_request():

@@ -5,10 +5,10 @@ import struct
 import pytest
 
 from zai_images import SessionConfig
-from zai_images._address import AddressRefusedError, check_link
-from zai_images._download import Downloader, _unreached
-from zai_images._formats import NotAPictureError
-from zai_images._picture import FetchError, inspect
+from zai_images._http.addresses import AddressRefusedError, check_link
+from zai_images._http.downloader import Downloader, _unreached
+from zai_images._picture.header import NotAPictureError
+from zai_images._picture.picture import FetchError, inspect
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(
     ">I4sIIBBBBBI", 13, b"IHDR", 8, 8, 8, 2, 0, 0, 0, 0

@@ -22,8 +22,8 @@ from zai_images import (
     ServerError,
     ZaiImagesError,
 )
-from zai_images._protocol import judge, seconds_to_wait
-from zai_images._wire import RawResponse, encode
+from zai_images._api.judge import judge, seconds_to_wait
+from zai_images._api.wire import RawResponse, encode
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.ImageFont import Layout
 
-from zai_images.sandbox import _fonts, _lettering
-from zai_images.sandbox._pictures import MARK, picture, plain
+from zai_images.sandbox._drawing import fonts as _fonts
+from zai_images.sandbox._drawing import text as _lettering
+from zai_images.sandbox._drawing.pictures import MARK, picture, plain
 
 ODD = {
     "chinese": "一只可爱的小猫坐在阳光明媚的窗台上，背景是蓝天和白云。",
@@ -102,7 +103,7 @@ def test_a_plain_picture_takes_less_than_ten_milliseconds():
 
 
 def test_without_pillow_a_picture_is_plain(monkeypatch):
-    monkeypatch.setitem(sys.modules, "zai_images.sandbox._drawing", None)
+    monkeypatch.setitem(sys.modules, "zai_images.sandbox._drawing.landscape", None)
     assert picture("a fox", 512, 512, drawn=True) == plain("a fox", 512, 512)
 
 

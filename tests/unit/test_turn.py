@@ -2,7 +2,7 @@
 
 import asyncio
 
-from zai_images._turn import Turn
+from zai_images._batch.turn import Turn
 
 
 async def hold(turn: Turn, told: list[str], name: str) -> None:

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from zai_images._version import __version__
-from zai_images.cli._batch import batch
-from zai_images.cli._doctor import doctor
+from zai_images.cli._commands.batch import batch
+from zai_images.cli._commands.doctor import doctor
+from zai_images.cli._commands.export import export
+from zai_images.cli._commands.generate import generate
+from zai_images.cli._commands.plan import plan
+from zai_images.cli._commands.retry import retry
+from zai_images.cli._commands.sandbox import sandbox
+from zai_images.cli._commands.status import status
+from zai_images.cli._commands.verify import verify
 from zai_images.cli._exit import ARGUMENTS, BAD_INPUT, EXPECTED, exit_code, sentence
-from zai_images.cli._export import export
-from zai_images.cli._generate import generate
-from zai_images.cli._plan import plan
-from zai_images.cli._retry import retry
-from zai_images.cli._sandbox import sandbox
-from zai_images.cli._status import status
-from zai_images.cli._talk import Talk
+from zai_images.cli._output import Talk
 from zai_images.cli._usage import explain
-from zai_images.cli._verify import verify
 
 _HELP = """\
 Make pictures with Z.AI's CogView-4: one, or a whole file of prompts.

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zai_images._rules import MODELS
-from zai_images.cli._progress import duration
-from zai_images.cli._talk import dollars, some
+from zai_images._api.models import MODELS
+from zai_images.cli._output import dollars, some
+from zai_images.cli._run.progress import duration
 from zai_images.jobs import BadLine, JobPlan, State
 
 USUAL_PLACES = 5  # what is reported of most accounts

@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, cast
 
-from zai_images._errors import (
+from zai_images._api.errors import (
     AccountError,
     AuthenticationError,
     BudgetError,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import attrs
 from cyclopts import Parameter, validators
 
-from zai_images.cli._source import STDIN
+from zai_images.cli._prompt_source import STDIN
 from zai_images.jobs._names import DEFAULT_NAME
 
 AT_LEAST_ONE = validators.Number(gte=1)

@@ -6,14 +6,14 @@ Durable bulk jobs: thousands to millions of pictures, over days, and nothing los
 """
 
 from zai_images.jobs._errors import DiskError, JobError
-from zai_images.jobs._inputs import (
+from zai_images.jobs._input.files import (
     InputCheck,
     PromptFile,
     check_requests,
     read_requests,
 )
+from zai_images.jobs._input.formats import BadLine, Format
 from zai_images.jobs._job import ImageJob
-from zai_images.jobs._records import BadLine, Format
 from zai_images.jobs._report import (
     Damage,
     ItemMoved,

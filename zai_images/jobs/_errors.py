@@ -1,6 +1,6 @@
 """What can be wrong with a job itself."""
 
-from zai_images._errors import Stops, ZaiImagesError
+from zai_images._api.errors import Stops, ZaiImagesError
 
 # The whole folder: a log left beside a copied journal would break that too, and what is
 # made again would replace the pictures made since the copy.

@@ -10,12 +10,12 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from zai_images._picture import sync_folder, write_atomically
-from zai_images._private import make_folder
+from zai_images._picture.files import make_folder
+from zai_images._picture.picture import sync_folder, write_atomically
 from zai_images.jobs._errors import DiskError, JobError
-from zai_images.jobs._journal import Saved
-from zai_images.jobs._lookups import SHARD
-from zai_images.jobs._schema import JOURNAL
+from zai_images.jobs._journal.queries import SHARD
+from zai_images.jobs._journal.schema import JOURNAL
+from zai_images.jobs._journal.steps import Saved
 
 PICTURES = "pictures"
 RESERVE = 256 * 1024  # bytes: room in the journal for the links of what is in flight

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from zai_images import events
-from zai_images._batch import Requests
-from zai_images._errors import InvalidRequestError
-from zai_images._session import ImageSession
+from zai_images._api.errors import InvalidRequestError
+from zai_images._batch.runner import Requests
+from zai_images._session.session import ImageSession
 from zai_images.jobs import _audit as audit
-from zai_images.jobs import _journal as journal
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._folder import JobFolder
-from zai_images.jobs._inputs import InputCheck, PromptFile
-from zai_images.jobs._intake import refuse_bad, take
-from zai_images.jobs._ledger import FailureCap
-from zai_images.jobs._lookups import count
+from zai_images.jobs._input.files import InputCheck, PromptFile
+from zai_images.jobs._input.intake import refuse_bad, take
+from zai_images.jobs._input.plan import OnBad, Price, plan, plan_new
+from zai_images.jobs._input.sources import found_in
+from zai_images.jobs._journal import steps as journal
+from zai_images.jobs._journal.queries import count
 from zai_images.jobs._names import DEFAULT_NAME, NameTemplate
-from zai_images.jobs._planning import OnBad, Price, plan, plan_new
 from zai_images.jobs._report import Damage, JobPlan, JobRecord, JobReport, JobStatus
 from zai_images.jobs._run import JobRun
-from zai_images.jobs._sources import found_in
 from zai_images.jobs._store import Store
+from zai_images.jobs._write_ahead import FailureCap
 
 
 class ImageJob:

@@ -5,8 +5,8 @@ import string
 import unicodedata
 from collections.abc import Iterator, Mapping
 
-from zai_images._errors import InvalidRequestError
-from zai_images._models import ImageRequest
+from zai_images._api.errors import InvalidRequestError
+from zai_images._api.request import ImageRequest
 
 DEFAULT_NAME = "{index:06d}-{slug}-{key8}"
 LONGEST = 40  # characters of a slug

@@ -3,16 +3,16 @@
 import sqlite3
 from datetime import UTC, datetime
 
+from zai_images._api.errors import ZaiImagesError
+from zai_images._api.judge import judge
+from zai_images._api.wire import RawResponse
 from zai_images._config import SessionConfig
-from zai_images._download import expiry
-from zai_images._errors import ZaiImagesError
-from zai_images._ledger import price_of
-from zai_images._protocol import judge
-from zai_images._wire import RawResponse
-from zai_images.jobs import _journal as journal
+from zai_images._http.downloader import expiry
+from zai_images._session.budget import price_of
 from zai_images.jobs._errors import JobError
-from zai_images.jobs._keeper import ended
-from zai_images.jobs._lookups import recall, request_of
+from zai_images.jobs._journal import steps as journal
+from zai_images.jobs._journal.queries import recall, request_of
+from zai_images.jobs._results import ended
 
 SANDBOX = "sandbox"
 _SERVICE = "service"

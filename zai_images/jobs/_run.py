@@ -8,24 +8,24 @@ from contextlib import aclosing
 from typing import Literal, cast
 
 from zai_images import events
-from zai_images._batch import BatchRun, BatchRunner
-from zai_images._errors import ZaiImagesError
-from zai_images._models import ImageRequest
-from zai_images._outcomes import Done, Outcome
-from zai_images._session import ImageSession
-from zai_images.jobs import _journal as journal
-from zai_images.jobs import _lookups as lookups
+from zai_images._api.errors import ZaiImagesError
+from zai_images._api.request import ImageRequest
+from zai_images._batch.outcomes import Done, Outcome
+from zai_images._batch.runner import BatchRun, BatchRunner
+from zai_images._session.session import ImageSession
 from zai_images.jobs._errors import DiskError
 from zai_images.jobs._folder import JobFolder
-from zai_images.jobs._journal import UNWANTED, WANTED
-from zai_images.jobs._keeper import Keeper, picture_in
-from zai_images.jobs._ledger import Books, FailureCap, WritingAhead
-from zai_images.jobs._links import Links, NotFetchedError
+from zai_images.jobs._journal import queries as lookups
+from zai_images.jobs._journal import steps as journal
+from zai_images.jobs._journal.steps import UNWANTED, WANTED
+from zai_images.jobs._journal.writer import Writer
 from zai_images.jobs._names import NameTemplate
 from zai_images.jobs._recovery import SANDBOX, check_service, recover
+from zai_images.jobs._refetch import Links, NotFetchedError
 from zai_images.jobs._report import Unwritten
+from zai_images.jobs._results import Keeper, picture_in
 from zai_images.jobs._states import State
-from zai_images.jobs._writer import Writer
+from zai_images.jobs._write_ahead import Books, FailureCap, WritingAhead
 
 _BLOCK = 200  # items read from the journal together
 # Files written at once: each waits for two syncs of the disk, and where many pictures

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._folder import JobFolder
-from zai_images.jobs._schema import connect
-from zai_images.jobs._writer import Writer
+from zai_images.jobs._journal.schema import connect
+from zai_images.jobs._journal.writer import Writer
 
 T = TypeVar("T")
 

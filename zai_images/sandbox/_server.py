@@ -10,11 +10,11 @@ from typing import Any, Final, Literal, Self, cast
 from aiohttp import web
 
 from zai_images.sandbox._bill import Bill
+from zai_images.sandbox._endpoint import BASE, Service
 from zai_images.sandbox._faults import Fault, FaultPlan
-from zai_images.sandbox._host import PictureHost, PictureRequest
+from zai_images.sandbox._limits import Places
 from zai_images.sandbox._log import Log, LoggedRequest
-from zai_images.sandbox._places import Places
-from zai_images.sandbox._service import BASE, Service
+from zai_images.sandbox._picture_host import PictureHost, PictureRequest
 
 _LOOPBACK: Final = "127.0.0.1"
 _BACKLOG: Final = 1024

@@ -18,7 +18,7 @@ from support.judge.client import TESTS
 from support.judge.paid_service import content, picture
 from support.judge.shim import Rule, events
 
-from zai_images._picture import inspect
+from zai_images._picture.picture import inspect
 
 # What any program may do below a folder: SQLite's own files, and plain ones.
 PROGRAM = """

@@ -25,9 +25,10 @@ from support.judge.paid_service import content, picture
 from support.judge.trial import items_of
 
 from zai_images import AnswerLostError, DownloadError, ImageSession, SessionConfig
-from zai_images._picture import FetchError, inspect
-from zai_images._wire import RawResponse
-from zai_images.jobs import ImageJob, _links
+from zai_images._api.wire import RawResponse
+from zai_images._picture.picture import FetchError, inspect
+from zai_images.jobs import ImageJob
+from zai_images.jobs import _refetch as _links
 
 SPEED = 100
 VERDICTS = ("make", "refuse", "error", "lose", "half", "content", "unreadable")

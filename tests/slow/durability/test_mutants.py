@@ -71,25 +71,25 @@ KEEP = "await self._writer.do(journal.keep_answer(number, kept), paid=True)"
 
 MUTANTS = {
     "commits that are not synced": Mutant(
-        file="jobs/_schema.py",
+        file="jobs/_journal/schema.py",
         was="PRAGMA synchronous=FULL",
         now="PRAGMA synchronous=NORMAL",
         seen="dropped",
     ),
     "a journal that is never synced": Mutant(
-        file="jobs/_schema.py",
+        file="jobs/_journal/schema.py",
         was="PRAGMA synchronous=FULL",
         now="PRAGMA synchronous=OFF",
         seen="mixed",
     ),
     "a picture that is not synced": Mutant(
-        file="_picture.py",
+        file="_picture/picture.py",
         was="            os.fsync(file.fileno())\n",
         now="",
         seen="names",
     ),
     "a picture synced after its rename": Mutant(
-        file="_picture.py",
+        file="_picture/picture.py",
         was=SYNC_FILE,
         now="""\
         yield name
@@ -99,13 +99,13 @@ MUTANTS = {
         seen="names",
     ),
     "a picture's name that is not synced": Mutant(
-        file="_picture.py",
+        file="_picture/picture.py",
         was="    sync_folder(target.parent)\n",
         now="",
         seen="data",
     ),
     "a picture without a name of its own": Mutant(
-        file="_picture.py",
+        file="_picture/picture.py",
         was="        os.replace(name, target)  # noqa: PTH105 - both",
         now="        open(target, 'wb').write(data), os.unlink(name)  # both",
         seen="names",
@@ -150,25 +150,25 @@ MUTANTS = {
         own=True,
     ),
     "sent before the intent is on the disk": Mutant(
-        file="jobs/_ledger.py",
+        file="jobs/_write_ahead.py",
         was=INTEND,
         now="self._writer.post(journal.intend(number, again=again))",
         seen="dropped",
     ),
     "sent without an intent": Mutant(
-        file="jobs/_ledger.py", was=INTEND, now="pass", seen=POST
+        file="jobs/_write_ahead.py", was=INTEND, now="pass", seen=POST
     ),
     "read before the answer is on the disk": Mutant(
-        file="jobs/_ledger.py",
+        file="jobs/_write_ahead.py",
         was=KEEP,
         now="self._writer.post(journal.keep_answer(number, kept), paid=True)",
         seen="dropped",
     ),
     "fetched without keeping the answer": Mutant(
-        file="jobs/_ledger.py", was=KEEP, now="pass", seen=FETCH
+        file="jobs/_write_ahead.py", was=KEEP, now="pass", seen=FETCH
     ),
     "recorded before it is stored": Mutant(
-        file="jobs/_keeper.py",
+        file="jobs/_results.py",
         was=STORE + RECORD,
         now=UNSTORED + RECORD + STORE,
         seen="kept",
@@ -180,7 +180,7 @@ MUTANTS = {
         seen=POST,
     ),
     "what may be billed is sent again": Mutant(
-        file="jobs/_keeper.py",
+        file="jobs/_results.py",
         was="    if error.maybe_billed:\n        return State.UNKNOWN\n",
         now="    if error.maybe_billed:\n        return State.PENDING\n",
         seen=None,

@@ -1,0 +1,1 @@
+"""The API page as values and rules, without I/O."""

@@ -1,0 +1,299 @@
+"""
+Every error of this library, and what each means for the money.
+
+ZaiImagesError
+├── ConfigurationError
+├── InvalidRequestError
+├── BusyError
+├── BudgetError
+├── TransportError
+│   ├── ConnectError
+│   └── AnswerLostError
+├── APIError
+│   ├── AuthenticationError
+│   ├── AccountError
+│   ├── QuotaError
+│   ├── ContentRefusedError
+│   ├── RateLimitedError
+│   ├── ServerError
+│   └── RequestRejectedError
+├── ResponseError
+└── DownloadError
+
+Each takes its message first and everything else by keyword with a default, and keeps
+it in plain attributes: that is what lets all of them be pickled.
+"""
+
+from datetime import datetime
+from typing import Any, Literal, TypedDict, Unpack
+
+from zai_images._api.response import ContentFilter, ImageResponse
+
+Billed = Literal["no", "maybe", "yes"]
+Stops = Literal["nothing", "model", "everything"]
+
+
+class ZaiImagesError(Exception):
+    """
+    Be the root of every error this library raises on purpose.
+
+    Attributes:
+        billed: Whether the request cost money: "no", "maybe" or "yes".
+        retryable: Whether the same request may succeed later without a change, and the
+            library itself sends such a request again within its `RetryPolicy`. Look at
+            `billed` as well before you send it again yourself.
+        stops: What a batch stops on this error: "nothing" (this picture failed),
+            "model" (no more pictures of this model) or "everything".
+    """
+
+    billed: Billed = "no"
+    retryable: bool = False
+    stops: Stops = "nothing"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+    @property
+    def maybe_billed(self) -> bool:
+        """Whether it is unknown if this was paid for (`billed == "maybe"`)."""
+        return self.billed == "maybe"
+
+    def after(self, earlier: "ZaiImagesError") -> None:
+        """Say that an earlier attempt of the same request may have been billed."""
+        self.billed = "maybe"
+        words = "But an earlier attempt of the same request may have been billed:"
+        self.args: tuple[Any, ...] = (f"{self} {words} {earlier}",)
+
+
+class ConfigurationError(ZaiImagesError):
+    """Say that the session cannot be used as it is set up: no key, a bad base URL."""
+
+    stops: Stops = "everything"
+
+
+class InvalidRequestError(ZaiImagesError, ValueError):
+    """Refuse, before anything is sent, a request whose `field` is wrong."""
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class BusyError(ZaiImagesError):
+    """Say that no place came free within `max_wait`; nothing was paid."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class BudgetError(ZaiImagesError):
+    """Say that a cap of the session or the job is reached; nothing was sent."""
+
+    stops: Stops = "everything"
+
+
+class TransportError(ZaiImagesError):
+    """Say that no answer came, for a reason that lies between here and the service."""
+
+
+class ConnectError(TransportError):
+    """Say that no connection came to be: nothing was sent, so nothing was paid."""
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class AnswerLostError(TransportError):
+    """
+    Say that the request was written and no usable answer came back.
+
+    A time-out, a broken connection, an unreadable body, a 5xx that is not the
+    service's own reply: the picture may have been made and billed, so the library does
+    not send it again unless `RetryPolicy.lost_answers` says so.
+
+    Attributes:
+        body: The first 2,000 characters of an unreadable answer, which may hold a link.
+    """
+
+    billed: Billed = "maybe"
+
+    def __init__(self, message: str, *, body: str = "") -> None:
+        super().__init__(message)
+        self.body = body
+
+
+class Reply(TypedDict, total=False):
+    """Name the fields of a definite reply, as `APIError` takes and keeps them."""
+
+    status: int
+    code: str | None
+    message: str
+    request_id: str | None
+    retry_after: float | None
+
+
+class APIError(ZaiImagesError):
+    """
+    Be what every definite reply of the service that is not a picture derives from.
+
+    Attributes:
+        status: The HTTP status, which is not what decides.
+        code: The business code as a string, which does; None where there was none.
+        message: The service's own words, shortened.
+        request_id: The service's name for the request, where it gave one.
+        retry_after: Seconds after which the service asked to be tried again.
+    """
+
+    def __init__(self, text: str, **reply: Unpack[Reply]) -> None:
+        super().__init__(text)
+        self.status: int = reply.get("status", 0)
+        self.code: str | None = reply.get("code")
+        self.message: str = reply.get("message", "")
+        self.request_id: str | None = reply.get("request_id")
+        self.retry_after: float | None = reply.get("retry_after")
+
+
+class AuthenticationError(APIError):
+    """Say that the key is missing, wrong or expired (1000-1005, HTTP 401)."""
+
+    stops: Stops = "everything"
+
+
+class AccountError(APIError):
+    """
+    Say that the account needs a person: no balance, locked, no plan (1113 and others).
+
+    Code 1311 is about one model only, and stops only that model (`stops`).
+    """
+
+    stops: Stops = "everything"
+
+    def __init__(
+        self, text: str, *, stops: Stops = "everything", **reply: Unpack[Reply]
+    ) -> None:
+        super().__init__(text, **reply)
+        self.stops = stops
+
+
+class QuotaError(APIError):
+    """
+    Say that a daily, weekly or monthly allowance is used up (1304, 1308, 1310, ...).
+
+    Attributes:
+        resets_at: When it is renewed, where the service said so. Its text has no time
+            zone; Beijing time is assumed (inferred, not documented).
+    """
+
+    stops: Stops = "everything"
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        resets_at: datetime | None = None,
+        **reply: Unpack[Reply],
+    ) -> None:
+        super().__init__(text, **reply)
+        self.resets_at = resets_at
+
+
+class ContentRefusedError(APIError):
+    """
+    Say that the prompt or the picture was refused as unsafe (1300, 1301).
+
+    Attributes:
+        content_filter: Which side was refused, and how severely, where it was said.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        content_filter: tuple[ContentFilter, ...] = (),
+        **reply: Unpack[Reply],
+    ) -> None:
+        super().__init__(text, **reply)
+        self.content_filter = content_filter
+
+
+class RateLimitedError(APIError):
+    """Say that all places are taken or the model is busy: free, and tried again."""
+
+    retryable = True
+
+
+class ServerError(APIError):
+    """
+    Say that the service failed, by its own word; it may have billed the picture.
+
+    The one exception to "never send again what may be paid": it is sent once more, from
+    a budget of the whole session. `RetryPolicy(server_errors=0)` turns that off.
+    """
+
+    billed: Billed = "maybe"
+    retryable = True
+
+
+class RequestRejectedError(APIError):
+    """Say that the service does not take this request as it is (every other 4xx)."""
+
+
+class ResponseError(ZaiImagesError):
+    """
+    Say that a 2xx came without a usable picture, or with a code nobody has listed.
+
+    Never sent again: the picture may have been paid for. It has the fields of an
+    `APIError`, and in `body` the first 2,000 characters, which may hold a link.
+    """
+
+    billed: Billed = "maybe"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str | None = None,
+        request_id: str | None = None,
+        body: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.body = body
+
+
+class DownloadError(ZaiImagesError):
+    """
+    Say that a picture was paid for and could not be fetched; its link is kept.
+
+    Fetching it again with `session.download(error.response)` costs nothing.
+
+    Attributes:
+        reason: What went wrong at the last try, in a few words.
+        response: The answer with the link; None where a bare URL was to be fetched.
+        url: The link with its query masked, fit for a log.
+        expires: When the link dies, as far as it says so (30 days by the API page).
+    """
+
+    billed: Billed = "yes"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        response: ImageResponse | None = None,
+        url: str = "",
+        expires: datetime | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.response = response
+        self.url = url
+        self.expires = expires

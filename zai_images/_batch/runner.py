@@ -1,0 +1,276 @@
+"""Batches: many prompts in, outcomes out, streamed or awaited as a list."""
+
+import asyncio
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Generator,
+    Iterable,
+    Mapping,
+)
+from types import TracebackType
+from typing import Any, Self
+
+from zai_images._api.errors import (
+    ConfigurationError,
+    InvalidRequestError,
+    ZaiImagesError,
+)
+from zai_images._api.request import ImageRequest, as_request
+from zai_images._batch.outcomes import (
+    BatchSummary,
+    Counts,
+    Failed,
+    Outcome,
+    Unfinished,
+    paid,
+)
+from zai_images._batch.workers import Fanout
+from zai_images._session.session import ImageSession
+
+Requests = (
+    Iterable[str | ImageRequest | Mapping[str, Any]]
+    | AsyncIterable[str | ImageRequest | Mapping[str, Any]]
+)
+
+
+class BatchRunner:
+    """
+    Make a picture of each item of an iterable, many at once.
+
+    Args:
+        session: The session whose places, budget and policy are used.
+        limit: A ceiling on this batch's own pictures in flight.
+        download: Fetch each picture too, so that `Done.picture` is there.
+        ordered: Yield outcomes in the order of the input, not as they finish.
+
+    Raises:
+        ConfigurationError: The limit is below 1.
+    """
+
+    def __init__(
+        self,
+        session: ImageSession,
+        *,
+        limit: int | None = None,
+        download: bool = False,
+        ordered: bool = False,
+    ) -> None:
+        if limit is not None and limit < 1:
+            raise ConfigurationError(f"limit cannot be {limit}; use 1 or more")
+        self.session = session
+        self.limit = limit
+        self.download = download
+        self.ordered = ordered
+
+    def run(self, requests: Requests) -> "BatchRun":
+        """
+        Prepare a run over `requests`; it begins when it is awaited or entered.
+
+        Args:
+            requests: Any iterable or async iterable of prompts, `ImageRequest`s or
+                mappings of request fields; pulled one at a time, as places come free.
+
+        Raises:
+            TypeError: It is a single item, or cannot be iterated.
+        """
+        if isinstance(requests, str | bytes | Mapping | ImageRequest):
+            raise TypeError(
+                f"a batch takes many requests, got one {type(requests).__name__}; "
+                "pass a list"
+            )
+        if not isinstance(requests, Iterable | AsyncIterable):
+            raise TypeError(f"{type(requests).__name__} cannot be iterated")
+        return BatchRun(self, requests)
+
+
+class BatchRun:
+    """
+    Run a batch once: await it for a list, or stream it.
+
+    `await run` gives exactly one outcome for each item, in the order of the input;
+    what was never sent is a `Failed` with the error that stopped the batch and
+    `attempts == 0`.
+
+    `async with run:` and `async for outcome in run:` give outcomes as they finish, and
+    raise the error that stopped the batch after everything else. A slow reader slows
+    the sending. Leaving the block early cancels what runs, unless `stop()` came first:
+    then it is waited for. Either way `abandoned` and `unsent` say what was left.
+    """
+
+    def __init__(self, runner: BatchRunner, requests: Requests) -> None:
+        self._runner = runner
+        self._requests = requests
+        self._source = _iterate(requests)
+        self._group = asyncio.TaskGroup()
+        self._fanout: Fanout | None = None
+        self._collecting = False
+        self._inside = False
+        self._raised = False
+        self._counts = Counts()
+        self._begun = 0.0
+        self._ended: float | None = None
+        self._stop_early = False
+        self.unsent: list[Unfinished] = []
+        self.abandoned: list[Unfinished] = []
+        self.finished: list[Outcome] = []
+
+    def __repr__(self) -> str:
+        ran = "running" if self._inside else "ended"
+        state = ran if self._fanout is not None else "new"
+        counts = self._counts
+        return f"<BatchRun {state}, {counts.done} done, {counts.failed} failed>"
+
+    def stop(self) -> None:
+        """Send nothing new; what is in flight is still yielded."""
+        self._stop_early = True
+        if self._fanout is not None:
+            self._fanout.stop()
+
+    @property
+    def summary(self) -> BatchSummary:
+        """The counts so far; final once the block is left."""
+        counts = self._counts
+        answered = sum(left.response is not None for left in self.abandoned)
+        elapsed = 0.0
+        if self._fanout is not None:
+            now = self._fanout.loop.time()
+            elapsed = (now if self._ended is None else self._ended) - self._begun
+        return BatchSummary(
+            done=counts.done,
+            failed=counts.failed,
+            unsent=len(self.unsent),
+            abandoned=len(self.abandoned),
+            billed=counts.billed + answered,
+            maybe_billed=counts.maybe_billed + len(self.abandoned) - answered,
+            elapsed=elapsed,
+        )
+
+    async def __aenter__(self) -> Self:
+        if self._fanout is not None:
+            raise RuntimeError("a BatchRun runs once; call runner.run() again")
+        await self._group.__aenter__()
+        runner = self._runner
+        self._fanout = Fanout(
+            runner.session,
+            self._source,
+            self._group,
+            runner.limit,
+            download=runner.download,
+            ordered=runner.ordered and not self._collecting,
+            collecting=self._collecting,
+        )
+        # One list each, so that what is read during the run is current.
+        self.unsent, self.abandoned = self._fanout.unsent, self._fanout.abandoned
+        self._inside = True
+        self._begun = self._fanout.loop.time()
+        if self._stop_early:
+            self._fanout.stop()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        fanout = self._running()
+        self._inside = False
+        if not fanout.stopping or kind is asyncio.CancelledError:
+            fanout.cancel()
+        try:
+            # Errors of the block stay as they are: a group would wrap them.
+            await self._group.__aexit__(None, None, None)
+        finally:
+            self.abandoned.extend(paid(fanout.leftovers()))
+            self._ended = fanout.loop.time()
+        if error is None and fanout.crash is not None and not self._raised:
+            if self.finished:  # who only awaited the run holds nothing else of it
+                fanout.crash.add_note(
+                    f"{len(self.finished)} outcomes had finished; they are this "
+                    "exception's attribute `finished`, and the run's."
+                )
+                fanout.crash.finished = self.finished  # type: ignore[attr-defined]
+            raise fanout.crash
+
+    def _running(self) -> Fanout:
+        if self._fanout is None or not self._inside:
+            raise RuntimeError(
+                "iterate inside the run's own block: async with runner.run(...) as run"
+            )
+        return self._fanout
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        fanout = self._running()
+        outcome = await fanout.next_outcome()
+        if outcome is not None:
+            self._counts.add(outcome)
+            return outcome
+        stopped_by = fanout.crash or fanout.error
+        if stopped_by is not None and not self._raised:
+            self._raised = True
+            raise stopped_by
+        raise StopAsyncIteration
+
+    def __await__(self) -> Generator[Any, None, list[Outcome]]:
+        return self._collect().__await__()
+
+    async def _collect(self) -> list[Outcome]:
+        """Run to the end; `finished` keeps what was there if this is cut short."""
+        self._collecting = True
+        async with self:
+            fanout = self._running()
+            while (outcome := await fanout.next_outcome()) is not None:
+                self._counts.add(outcome)
+                self.finished.append(outcome)
+        await self._add_unsent(fanout)
+        return sorted(self.finished, key=lambda one: one.index)
+
+    async def _add_unsent(self, fanout: Fanout) -> None:
+        """Give every item that was not sent its outcome, down to the input's end."""
+        error = fanout.error or ZaiImagesError(
+            "Not sent: the batch was stopped by stop(). Nothing was billed."
+        )
+        for left in self.unsent:
+            self._fail(left.index, left.request, error, left.attempts)
+        index = fanout.pulled
+        async for raw in self._source:
+            self._fail(index, raw, error)
+            index += 1
+            if index % 100 == 0:
+                await asyncio.sleep(0)  # the rest of the loop lives too
+
+    def _fail(
+        self, index: int, raw: object, error: ZaiImagesError, attempts: int = 0
+    ) -> None:
+        try:
+            request: object = as_request(raw)
+        except InvalidRequestError:
+            request = raw
+        outcome = Failed(index=index, request=request, error=error, attempts=attempts)
+        self._counts.add(outcome)
+        self.finished.append(outcome)
+
+
+class _Plain:
+    """Read a plain iterable as an asynchronous one, without a generator to clean up."""
+
+    def __init__(self, iterable: Iterable[object]) -> None:
+        self._iterator = iter(iterable)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> object:
+        for item in self._iterator:
+            return item
+        raise StopAsyncIteration
+
+
+def _iterate(requests: Requests) -> AsyncIterator[object]:
+    if isinstance(requests, AsyncIterable):
+        return aiter(requests)
+    return _Plain(requests)

@@ -1,0 +1,104 @@
+"""One request on its connection: its body going out, the answer's coming in."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Self
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import BytesPayload
+
+from zai_images._http.connector import is_dead, is_spoilt
+from zai_images._http.deadlines import Clock
+
+BODY_LIMIT = 2**20  # bytes; an answer is a few hundred
+
+
+class Sending(BytesPayload):
+    """
+    A body that sees its own writing begin, and starts its clock there.
+
+    That is the last moment at which a kept-alive connection can be found dead for
+    free: the service closed it and the news is in the kernel, not yet with the loop.
+    Or something came over it unasked, which must not be taken for our answer.
+
+    Attributes:
+        written: Whether the first byte may have left.
+        expired: Whether its time was up before the answer was there.
+        received: What has come of the answer's body.
+    """
+
+    def __init__(self, body: bytes, clock: Clock, on_write: Callable[[], None]) -> None:
+        super().__init__(body, content_type="application/json")
+        self.written = False
+        self.expired = False
+        self.received: list[bytes] = []
+        self._clock = clock
+        self._on_write = on_write
+        self._transport: asyncio.Transport | None = None
+        self._plain: asyncio.Transport | None = None
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        self._transport = getattr(writer, "transport", None)
+        if is_spoilt(writer) or is_dead(self._transport):
+            raise ConnectionResetError("the service had closed the idle connection")
+        if self._transport and self._transport.get_extra_info("ssl_object") is None:
+            self._plain = self._transport
+        self.written = True
+        self._clock.start(self)
+        self._on_write()
+        await super().write_with_length(writer, content_length)
+
+    def expire(self) -> None:
+        """Close the connection, which ends whatever waits for its answer."""
+        self.expired = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self  # tools that mock aiohttp copy what they are given
+
+    def let_go(self) -> None:
+        """
+        Drop what is unsent: closing alone would wait for a peer that reads it.
+
+        Under TLS there is nothing to do: closing has a time-out of its own there.
+        """
+        if self._plain is not None and self._plain.get_write_buffer_size():
+            self._plain.abort()
+
+
+async def read(response: aiohttp.ClientResponse, sent: Sending) -> bytes:
+    """Read a body to its end, where the connection is free again, or close it."""
+    # It cannot be the answer to what was never sent. (One that a mock has made, as
+    # aioresponses does, came over no wire: it has no version of HTTP.)
+    if not sent.written and response.version is not None:
+        response.close()
+        raise aiohttp.ClientConnectionError("an answer that nobody had asked for")
+    parts = sent.received
+    size = 0
+    try:
+        while not response.content.at_eof():
+            part = await response.content.readany()
+            size += len(part)
+            if size > BODY_LIMIT:
+                raise aiohttp.ClientPayloadError(f"more than {BODY_LIMIT} bytes")
+            parts.append(part)
+    finally:
+        response.release()  # where the body is not at its end, this closes
+    content = b"".join(parts)
+    # Without a length, the close that ends an attempt looks like the body's own end.
+    if sent.expired and not _is_json(content):
+        raise TimeoutError
+    return content
+
+
+def _is_json(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    return True

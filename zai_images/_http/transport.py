@@ -1,0 +1,247 @@
+"""
+The API's side of the network: one POST, and what became of it.
+
+The question that matters is whether the request was written, for then it may be paid.
+`ConnectError` says that it was not, `AnswerLostError` that it was.
+"""
+
+import sys
+import urllib.request
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from zai_images._api.errors import (
+    AnswerLostError,
+    ConfigurationError,
+    ConnectError,
+    TransportError,
+    ZaiImagesError,
+)
+from zai_images._api.wire import RawResponse
+from zai_images._config import Secret, SessionConfig, is_loopback, masked_credentials
+from zai_images._http.body import Sending, read
+from zai_images._http.connector import Pool
+from zai_images._http.deadlines import Clock
+from zai_images._redact import bare, without
+from zai_images._version import __version__
+
+PATH = "/images/generations"
+_KEPT = 2000  # characters of a body that broke off
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """Send one request body, and return the answer as it came."""
+
+    async def post(self, body: bytes, *, on_write: Callable[[], None]) -> RawResponse:
+        """
+        Send `body`; call `on_write` just before its first byte leaves.
+
+        Raises:
+            ConnectError: Nothing was sent.
+            AnswerLostError: It was written, and no usable answer came.
+        """
+        ...
+
+    def scrub(self, error: ZaiImagesError) -> None:
+        """Take the key out of an error, should the service have quoted it."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what this transport opened."""
+        ...
+
+
+Http = aiohttp.ClientSession | Transport
+
+
+class AiohttpTransport:
+    """Send over aiohttp, with a session of its own or a borrowed one."""
+
+    def __init__(
+        self, config: SessionConfig, borrowed: aiohttp.ClientSession | None = None
+    ) -> None:
+        if config.api_key is None:  # pragma: no cover - for the types: the session
+            raise ConfigurationError("no API key")  # has said so in a better sentence
+        self._key = config.api_key
+        self._url = config.base_url + PATH
+        self._clock = Clock(config.timeouts.total)
+        self._proxy = config.proxy or (
+            _proxy_of_environment(config) if config.trust_env else None
+        )
+        # The clock of an attempt starts at its first byte, so aiohttp's total is off.
+        self._timeout = aiohttp.ClientTimeout(
+            total=None,
+            connect=self._time_to_connect(config, borrowed),
+            sock_connect=config.timeouts.connect,
+        )
+        self._headers: dict[str, str] = {
+            "User-Agent": f"zai-images/{__version__}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Accept-Language": "en-US,en",
+            **config.headers,
+            "Authorization": Secret(f"Bearer {config.api_key}"),
+        }
+        self._borrowed = borrowed is not None
+        # Our own session holds the headers; else they go with each request: aiohttp
+        # shows those of a session to the proxy, the key among them.
+        held = borrowed is None and self._proxy is None
+        self._given = None if held else self._headers
+        self._session = borrowed or aiohttp.ClientSession(
+            headers=self._headers if held else None,
+            # Places are the gate's business: a second bound here would be a hidden one.
+            connector=Pool(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    def _time_to_connect(
+        self, config: SessionConfig, borrowed: aiohttp.ClientSession | None
+    ) -> float | None:
+        if borrowed is None:
+            return config.timeouts.connect
+        # In a borrowed pool the wait for a connection is no failure to connect. But
+        # only this bounds the wait for a proxy's word, which may never come.
+        return None if self._proxy is None else config.timeouts.total
+
+    async def post(self, body: bytes, *, on_write: Callable[[], None]) -> RawResponse:
+        """Send `body` once; see `Transport.post`."""
+        if self._session.closed:
+            raise ConfigurationError("the aiohttp session given as http= is closed")
+        handled = sys.exception()
+        sending = Sending(body, self._clock, on_write)
+        try:
+            response = await self._session.post(
+                self._url,
+                data=sending,
+                headers=self._given,
+                timeout=self._timeout,
+                proxy=self._proxy,
+                allow_redirects=False,
+                raise_for_status=False,
+            )
+            content = await read(response, sending)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failed = self._failed(error, handled, sending)
+        else:
+            return self._raw(response, content)
+        finally:
+            self._clock.stop(sending)
+            sending.let_go()
+        try:  # Here no variable holds an error that may quote the key.
+            raise failed
+        finally:
+            del failed  # nor does this frame hold itself
+
+    def _raw(self, response: aiohttp.ClientResponse, content: bytes) -> RawResponse:
+        headers = response.headers
+        return RawResponse(
+            status=response.status,
+            body=content,
+            retry_after=self._masked(headers.get("Retry-After")),
+            request_id=self._masked(headers.get("X-Request-Id")),
+        )
+
+    def _failed(
+        self, error: Exception, handled: BaseException | None, sending: Sending
+    ) -> ZaiImagesError:
+        """Make an error of ours, caused by the other where that shows no secret."""
+        if sending.expired:
+            error = TimeoutError()
+        told = f"{error!s} {error!r}"
+        if isinstance(error, aiohttp.ClientError | OSError):
+            failed = self._judged(error, sending)
+            if self._masked(told) == told:
+                failed.__cause__ = bare(error, handled)
+            return failed
+        if sending.written:
+            return self._judged(error, sending)
+        return ConfigurationError(
+            "aiohttp cannot send with these settings: "
+            f"{self._masked(masked_credentials(error))}"
+        )
+
+    def _judged(self, error: Exception, sending: Sending) -> TransportError:
+        what = str(self._masked(_words(error)))
+        if not sending.written:
+            return ConnectError(
+                f"No connection to {self._url} ({what}). Nothing was sent or billed. "
+                "Check the network and the base URL (ZAI_BASE_URL).",
+                retryable=not isinstance(
+                    error, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL
+                ),
+            )
+        if isinstance(error, TimeoutError):
+            what = f"no complete answer within {self._clock.total:g} s"
+        return AnswerLostError(
+            f"The request was sent and its answer was lost ({what}). The picture may "
+            "have been made and billed, so it was not asked for again; look at the "
+            "account's bill before you do.",
+            body=self._masked(_begun(sending.received)),
+        )
+
+    def scrub(self, error: ZaiImagesError) -> None:
+        """Mask the key in an error, should the service have quoted it."""
+        error.args = tuple(self._masked(one) for one in error.args)
+        vars(error).update({k: self._masked(v) for k, v in vars(error).items()})
+
+    def _masked(self, value: Any) -> Any:  # noqa: ANN401 - the same, masked
+        return without(value, self._key)
+
+    async def aclose(self) -> None:
+        """Close the pool, unless it was borrowed."""
+        self._clock.close()
+        if not self._borrowed:
+            await self._session.close()
+
+
+def _begun(parts: list[bytes]) -> str:
+    """Keep the beginning of a body that broke off: it may hold a paid link."""
+    return b"".join(parts)[: _KEPT * 4].decode(errors="replace")[:_KEPT]
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error  # what happened, without aiohttp's view of the address
+    text = " ".join(masked_credentials(error).split())
+    text = "".join(char for char in text if char.isprintable())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _proxy_of_environment(config: SessionConfig) -> str | None:
+    # aiohttp's own trust_env also reads netrc, which would replace the Bearer key.
+    if urllib.request.proxy_bypass(config.host):
+        return None
+    found = urllib.request.getproxies().get(config.base_url.partition(":")[0])
+    if found and config.loopback and not is_loopback(urlsplit(found).hostname or ""):
+        return None  # it could not reach this machine, and would read the key
+    return found
+
+
+def open_transport(config: SessionConfig, http: Http | None) -> Transport:
+    """
+    Make the transport a session shall use.
+
+    Raises:
+        ConfigurationError: `http` is neither an aiohttp session nor a transport.
+    """
+    if http is None or isinstance(http, aiohttp.ClientSession):
+        return AiohttpTransport(config, http)
+    if isinstance(http, Transport):
+        return http
+    raise ConfigurationError(
+        "http must be an aiohttp.ClientSession or a testing.ScriptedTransport, got "
+        f"{type(http).__name__}"
+    )
+
+
+def pool_limit(http: object) -> int | None:
+    """Tell how many connections a borrowed session allows; None for no bound."""
+    if not isinstance(http, aiohttp.ClientSession) or http.connector is None:
+        return None
+    connector = http.connector
+    limits = [n for n in (connector.limit, connector.limit_per_host) if n]
+    return min(limits, default=None)

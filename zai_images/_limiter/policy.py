@@ -1,0 +1,206 @@
+"""What the gate asks: may one more be sent, and what does an answer teach."""
+
+import math
+import random
+from collections.abc import Mapping
+from typing import Protocol
+
+from zai_images._api.codes import OVERLOADED
+from zai_images._api.errors import RateLimitedError
+from zai_images._config import RetryPolicy
+from zai_images._limiter.bounds import Guard, Pace
+from zai_images._limiter.search import Limit, Sent
+
+
+class Decision(Protocol):
+    """Say when to send; told of everything that happens."""
+
+    @property
+    def limit(self) -> int:
+        """How many places there are, as far as is known."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """What that number rests on."""
+        ...
+
+    def may_send(self, now: float, in_flight: int) -> tuple[bool, float | None]:
+        """Say whether one more may be sent, or when to ask again."""
+        ...
+
+    def on_send(self, sent: Sent, now: float) -> None:
+        """Note a request that goes out."""
+        ...
+
+    def on_refused(
+        self, sent: Sent, now: float, in_flight: int, error: RateLimitedError
+    ) -> None:
+        """Note a refusal."""
+        ...
+
+    def on_answer(self, sent: Sent, now: float, *, picture: bool) -> None:
+        """Note any other answer."""
+        ...
+
+    def on_withdrawn(self, sent: Sent) -> None:
+        """Note that a request did not reach the service."""
+        ...
+
+
+class Pauses:
+    """
+    Choose how long a refusal stops all sending: what runs goes on.
+
+    Args:
+        first: Seconds for the first overload (1305, 1312), doubled at each.
+        most: Where that ends, and the cap on a Retry-After.
+    """
+
+    def __init__(self, first: float, most: float) -> None:
+        self._first = first
+        self._most = most
+        self._overloads = 0
+        self._begun = -math.inf
+
+    def seconds(self, error: RateLimitedError, sent: Sent, now: float) -> float:
+        """Tell how long to wait after a refusal; 0 where the limit itself decides."""
+        jitter = random.uniform(1.0, 1.25)
+        if error.retry_after is not None:
+            return min(error.retry_after, self._most) * jitter
+        if error.code not in OVERLOADED or sent.at < self._begun:
+            return 0.0
+        pause = min(self._first * 2.0 ** min(self._overloads, 30), self._most)
+        self._overloads += 1
+        self._begun = now
+        return pause * jitter
+
+    def over(self) -> None:
+        """Note a picture: the overload has passed."""
+        self._overloads = 0
+
+
+class Adaptive:
+    """
+    Find the limit, under a ceiling that is the user's own.
+
+    Args:
+        windows: Documented seconds in service by quality.
+        known: A limit known from before.
+        ceiling: Never more than this in flight, and what that rests on.
+        pauses: How long refusals stop the sending.
+    """
+
+    def __init__(
+        self,
+        windows: Mapping[str, tuple[float, float]],
+        *,
+        known: int | None,
+        ceiling: tuple[int, str],
+        pauses: Pauses,
+    ) -> None:
+        self._places = Limit(known)
+        self._guard = Guard(windows, known)
+        self._pace = Pace()
+        self._ceiling, self._bound = ceiling
+        self._pauses = pauses
+        self._known = known
+        self._refused = False
+
+    @property
+    def limit(self) -> int:
+        """How many places there are, as far as is known."""
+        return min(self._places.places, self._guard.ceiling, self._ceiling)
+
+    @property
+    def reason(self) -> str:
+        """What that number rests on."""
+        if self._places.places >= self._ceiling:
+            return self._bound
+        if self._guard.acted and self._guard.ceiling <= self._places.places:
+            return "latency"
+        if self._refused:
+            return "refused"
+        return "known" if self._known else "growing"
+
+    def may_send(self, now: float, in_flight: int) -> tuple[bool, float | None]:
+        """Say whether one more may be sent, or when to ask again."""
+        if in_flight >= min(self._ceiling, self._guard.ceiling):
+            return False, None  # the next answer asks again
+        if now < self._pace.next:
+            return False, self._pace.next
+        return self._places.may_send(now, in_flight)
+
+    def on_send(self, sent: Sent, now: float) -> None:
+        """Note a request that goes out."""
+        self._places.on_send(sent, now)
+        self._pace.on_send(now)
+
+    def on_refused(
+        self, sent: Sent, now: float, in_flight: int, error: RateLimitedError
+    ) -> None:
+        """Learn from a refusal: a rate, an overload, or the number of places."""
+        pause = self._pauses.seconds(error, sent, now)
+        if pause:
+            self._places.pause(now + pause)
+        if error.code == "1302":
+            self._refused = True
+            self._places.on_refused(sent, now, in_flight)
+            return
+        self._places.on_withdrawn(sent)  # it says nothing about the places
+        if error.code == "1303":
+            self._pace.on_refused(sent, now)
+
+    def on_answer(self, sent: Sent, now: float, *, picture: bool) -> None:
+        """Learn from an answer; a latency counts only where a picture came."""
+        self._places.on_answer(sent, now)
+        if picture:
+            self._guard.on_answer(sent, now)
+            self._pauses.over()
+
+    def on_withdrawn(self, sent: Sent) -> None:
+        """Note that a request did not reach the service."""
+        self._places.on_withdrawn(sent)
+
+
+class Fixed:
+    """Keep exactly so many places (`adaptive=False`); only pauses are learned."""
+
+    reason = "fixed"
+
+    def __init__(self, limit: int, pauses: Pauses, policy: RetryPolicy) -> None:
+        self.limit = limit
+        self._pauses = pauses
+        self._policy = policy
+        self._refusals = 0
+        self._not_before = 0.0
+
+    def may_send(self, now: float, in_flight: int) -> tuple[bool, float | None]:
+        """Say whether one more may be sent, or when to ask again."""
+        if in_flight >= self.limit:
+            return False, None
+        return now >= self._not_before, self._not_before
+
+    def on_send(self, sent: Sent, now: float) -> None:
+        """Learn nothing."""
+
+    def on_refused(
+        self, sent: Sent, now: float, in_flight: int, error: RateLimitedError
+    ) -> None:
+        """Stop sending for a while, the longer the more often."""
+        del in_flight
+        doubled = self._policy.first_pause * 2.0 ** min(self._refusals, 30)
+        doubled = min(doubled, self._policy.max_pause) * random.uniform(1.0, 1.25)
+        self._refusals += 1
+        pause = self._pauses.seconds(error, sent, now) or doubled
+        self._not_before = max(self._not_before, now + pause)
+
+    def on_answer(self, sent: Sent, now: float, *, picture: bool) -> None:
+        """Forget the refusals when a picture comes."""
+        del sent, now
+        if picture:
+            self._refusals = 0
+            self._pauses.over()
+
+    def on_withdrawn(self, sent: Sent) -> None:
+        """Learn nothing."""

@@ -1,0 +1,1 @@
+"""A checked picture, its header, and how files are written."""

@@ -1,0 +1,121 @@
+"""Where money is counted: awaited inside the place, before and after each attempt."""
+
+from typing import Protocol
+
+from zai_images._api.errors import Billed, BudgetError, ConfigurationError
+from zai_images._api.models import MODELS
+from zai_images._api.request import ImageRequest
+from zai_images._api.wire import RawResponse
+from zai_images._config import LIST_PRICE_HOST, SessionConfig, is_number
+
+
+class Ledger(Protocol):
+    """
+    Keep account of one call's attempts. Its errors are fatal.
+
+    A durable job writes ahead here; a session counts its budget here.
+    """
+
+    async def before_send(self, request: ImageRequest, attempt: int) -> None:
+        """Record that an attempt is about to be sent; raising keeps it from going."""
+        ...
+
+    async def answered(self, raw: RawResponse) -> None:
+        """Record the answer before anything has decoded it."""
+        ...
+
+    async def settled(self, attempt: int, billed: Billed) -> None:
+        """Record how an attempt ended: exactly once for each that was begun."""
+        ...
+
+
+def price_of(config: SessionConfig, model: str) -> float | None:
+    """Tell what a picture costs in US dollars; None where nobody can know."""
+    if config.prices is not None:
+        return config.prices.get(model)
+    rules = MODELS.get(model)
+    return rules.price if rules and config.host == LIST_PRICE_HOST else None
+
+
+class Budget:
+    """
+    Keep a session within `max_pictures` and `max_cost`, counting what is in flight.
+
+    What may have been billed counts as spent.
+    """
+
+    def __init__(self, max_pictures: int | None, max_cost: float | None) -> None:
+        for name, cap in (("max_pictures", max_pictures), ("max_cost", max_cost)):
+            if cap is not None and not (is_number(cap) and cap >= 0):
+                raise ConfigurationError(f"{name} cannot be {cap!r}; use 0 or more")
+        self._max_pictures = max_pictures
+        self._max_cost = max_cost
+        self._pictures = 0
+        self._cost = 0.0
+
+    def entry(self, price: float | None) -> "BudgetEntry | None":
+        """
+        Make the ledger of one call; None where there is no cap to keep.
+
+        Raises:
+            ConfigurationError: There is a cap on the cost and no price to count with.
+        """
+        if self._max_pictures is None and self._max_cost is None:
+            return None
+        if self._max_cost is not None and price is None:
+            raise ConfigurationError(
+                "max_cost cannot be kept: the price of this model on this host is not "
+                "known. Give it with SessionConfig(prices={model: dollars})."
+            )
+        return BudgetEntry(self, price or 0.0)
+
+    def reserve(self, price: float) -> None:
+        """
+        Set a picture's price aside.
+
+        Raises:
+            BudgetError: It would go over a cap.
+        """
+        if self._max_pictures is not None and self._pictures >= self._max_pictures:
+            raise BudgetError(
+                f"The cap of {self._max_pictures} pictures is reached, what is in "
+                "flight included. Nothing was sent. Raise max_pictures to go on."
+            )
+        # Half a millionth of a dollar absorbs the rounding of many small sums.
+        if self._max_cost is not None and self._cost + price > self._max_cost + 5e-7:
+            raise BudgetError(
+                f"The cap of ${self._max_cost:g} is reached, what is in flight "
+                "included. Nothing was sent. Raise max_cost to go on."
+            )
+        self._pictures += 1
+        self._cost += price
+
+    def release(self, price: float) -> None:
+        """Give back what turned out not to cost anything."""
+        self._pictures -= 1
+        self._cost -= price
+
+
+class BudgetEntry:
+    """Be one call's side of the budget."""
+
+    def __init__(self, budget: Budget, price: float) -> None:
+        self._budget = budget
+        self._price = price
+        self._reserved = False
+
+    async def before_send(self, request: ImageRequest, attempt: int) -> None:
+        """Reserve the price of a picture."""
+        del request, attempt
+        self._budget.reserve(self._price)
+        self._reserved = True
+
+    async def answered(self, raw: RawResponse) -> None:
+        """Take no note: only how it ends counts."""
+
+    async def settled(self, attempt: int, billed: Billed) -> None:
+        """Give the reservation back where nothing was billed."""
+        del attempt
+        if self._reserved and billed == "no":
+            self._budget.release(self._price)
+        self._reserved = False

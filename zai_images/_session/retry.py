@@ -1,0 +1,279 @@
+"""
+What is tried again, how often and after what pause: the one place that knows tenacity.
+
+Nothing here can pay twice but where the policy says so: a refusal and a failed
+connection are free, a definite server error is sent once more from the session's
+budget, and everything that may be paid is final.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import NoReturn, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_never
+
+from zai_images._api.codes import CODES
+from zai_images._api.errors import (
+    AnswerLostError,
+    APIError,
+    BusyError,
+    ConnectError,
+    InvalidRequestError,
+    RateLimitedError,
+    ServerError,
+    ZaiImagesError,
+)
+from zai_images._config import RetryPolicy
+from zai_images._picture.picture import FetchError
+
+T = TypeVar("T")
+
+FRESH_LINK = 30.0  # times a download's first pause: how long a new link may answer 404
+_DOWNLOAD_TRIES = 8
+
+
+class RetryBudget:
+    """
+    Bound the server errors a session sends again, whatever the calls ask for.
+
+    Three at first, and one more for every fifty pictures: a service that is down is
+    not asked twice for everything, as any of it may be billed.
+    """
+
+    def __init__(self) -> None:
+        self._left = 3.0
+
+    def earn(self) -> None:
+        """Count a picture."""
+        self._left = min(self._left + 0.02, 10.0)
+
+    def spend(self) -> bool:
+        """Take one try, if there is one."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class Patience:
+    """
+    Count the seconds in which nothing of a call is at the service, up to `max_wait`.
+
+    Only waiting is bounded: no deadline ever cuts a paid request short.
+    """
+
+    def __init__(self, max_wait: float | None) -> None:
+        if max_wait is not None and not max_wait >= 0:
+            raise InvalidRequestError(
+                f"max_wait: cannot be {max_wait!r}; it is seconds, 0 or more, or None",
+                field="max_wait",
+            )
+        self.max_wait = max_wait
+        self.waited = 0.0
+        self.refusal: ZaiImagesError | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that may still be waited; None for no bound."""
+        return None if self.max_wait is None else max(0.0, self.max_wait - self.waited)
+
+    async def take(self, enter: Callable[[], Awaitable[None]]) -> None:
+        """
+        Wait for a place.
+
+        Raises:
+            BusyError: None came free in time.
+        """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        try:
+            if self.max_wait is None:
+                await enter()
+            else:
+                async with asyncio.timeout(self.left):
+                    await enter()
+        except TimeoutError:
+            self.give_up()
+        finally:
+            self.waited += loop.time() - begun
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for `seconds` or what is left; for 0 not even a turn of the loop."""
+        if seconds <= 0:
+            return
+        if self.left is not None:
+            seconds = min(seconds, self.left)
+        self.waited += seconds
+        await asyncio.sleep(seconds)
+
+    def give_up(self) -> NoReturn:
+        """
+        End a call that waited in vain.
+
+        Raises:
+            BusyError: Caused by the last refusal, where there was one.
+            ConnectError: What it waited for was a connection.
+        """
+        if isinstance(self.refusal, ConnectError):
+            raise self.refusal
+        raise BusyError(
+            f"No place came free within {self.max_wait:g} s. Nothing was billed. Try "
+            "again later, or allow a longer max_wait.",
+            retry_after=getattr(self.refusal, "retry_after", None),
+        ) from self.refusal
+
+
+class CallRetry:
+    """Decide, for one call, about each failure in turn."""
+
+    def __init__(
+        self, policy: RetryPolicy, budget: RetryBudget, patience: Patience
+    ) -> None:
+        self._policy = policy
+        self._budget = budget
+        self._patience = patience
+        self._tries: dict[type, int] = {}
+
+    def again(self, error: BaseException) -> bool:
+        """Tell whether the request is sent once more after this."""
+        match error:
+            case RateLimitedError(code=code) if code in CODES:
+                return self._wait_for(error)
+            case RateLimitedError():
+                return self._count(error, self._policy.unknown_refusals)
+            case ConnectError(retryable=True):
+                return self._count(error, self._policy.connect_errors)
+            case ServerError():
+                return (
+                    self._count(error, self._policy.server_errors, free=False)
+                    and self._budget.spend()
+                )
+            case AnswerLostError():
+                return self._count(error, self._policy.lost_answers, free=False)
+        return False
+
+    def _count(self, error: ZaiImagesError, most: int, *, free: bool = True) -> bool:
+        tries = self._tries[type(error)] = self._tries.get(type(error), 0) + 1
+        return tries <= most and (not free or self._wait_for(error))
+
+    def _wait_for(self, error: ZaiImagesError) -> bool:
+        patience = self._patience
+        patience.refusal = error
+        asked = getattr(error, "retry_after", None) or 0.0
+        # Where the service named its time, waiting for less would be for nothing.
+        if patience.left is not None and (
+            patience.left == 0
+            or patience.left < min(asked, self._policy.max_busy_pause)
+        ):
+            patience.give_up()
+        return True
+
+    def pause(self, error: ZaiImagesError) -> float:
+        """Choose the seconds to wait, with jitter that only ever adds."""
+        if isinstance(error, RateLimitedError) and error.code in CODES:
+            return 0.0  # the gate knows when: it has heard of every refusal
+        policy = self._policy
+        if isinstance(error, APIError) and error.retry_after is not None:
+            seconds = min(error.retry_after, policy.max_busy_pause)
+        else:
+            doubled = policy.first_pause * 2 ** min(self._tries[type(error)] - 1, 30)
+            seconds = min(doubled, policy.max_pause)
+        return seconds * random.uniform(1.0, 1.25)
+
+
+async def persist(
+    failed: ZaiImagesError,
+    attempt: Callable[[], Awaitable[T]],
+    retry: CallRetry,
+    patience: Patience,
+    on_retry: Callable[[BaseException, float], None],
+) -> T:
+    """
+    Go on after a first failure, until an attempt succeeds or fails for good.
+
+    A first try that succeeds does not come here: tenacity's machinery costs as much as
+    everything else about a call together.
+    """
+
+    def wait(state: RetryCallState) -> float:
+        error = _failure(state)
+        return retry.pause(error) if isinstance(error, ZaiImagesError) else 0.0
+
+    def announce(state: RetryCallState) -> None:
+        error = _failure(state)
+        if error is not None:  # pragma: no branch - nobody sleeps after a success
+            on_retry(error, state.upcoming_sleep)
+
+    retrying = AsyncRetrying(
+        sleep=patience.sleep,
+        stop=stop_never,  # `again` counts, each kind of failure for itself
+        wait=wait,
+        retry=retry_if_exception(retry.again),
+        before_sleep=announce,
+        reraise=True,
+    )
+    return await retrying.wraps(_after(failed, attempt))()
+
+
+def _after(
+    failed: Exception, attempt: Callable[[], Awaitable[T]]
+) -> Callable[[], Awaitable[T]]:
+    """Make attempts of which the first has been made, and failed like this."""
+    first: list[Exception] = [failed]
+
+    async def once_more() -> T:
+        if first:
+            raise first.pop()
+        return await attempt()
+
+    return once_more
+
+
+def _failure(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome is not None else None
+
+
+async def persist_download(fetch: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
+    """
+    Fetch until it succeeds or fails for good; this is free, and is never a generation.
+
+    Raises:
+        FetchError: The last one.
+    """
+    begun = asyncio.get_running_loop().time()
+    try:
+        return await fetch()
+    except FetchError as error:
+        failed = error
+    return await _fetch_again(_after(failed, fetch), begun, policy)
+
+
+async def _fetch_again(
+    fetch: Callable[[], Awaitable[T]], begun: float, policy: RetryPolicy
+) -> T:
+    loop = asyncio.get_running_loop()
+
+    def again(error: BaseException) -> bool:
+        if not isinstance(error, FetchError) or error.lasting:
+            return False
+        waited = loop.time() - begun
+        return not error.fresh or waited < FRESH_LINK * policy.download_pause
+
+    def stop(state: RetryCallState) -> bool:
+        error = _failure(state)
+        fresh = isinstance(error, FetchError) and error.fresh
+        return state.attempt_number >= _DOWNLOAD_TRIES and not fresh
+
+    def wait(state: RetryCallState) -> float:
+        doubled = min(2.0 ** (state.attempt_number - 1), 8.0)
+        return policy.download_pause * doubled * random.uniform(1.0, 1.25)
+
+    retrying = AsyncRetrying(
+        sleep=asyncio.sleep,
+        stop=stop,
+        wait=wait,
+        retry=retry_if_exception(again),
+        reraise=True,
+    )
+    return await retrying.wraps(fetch)()

@@ -1,0 +1,119 @@
+"""`zai-images batch`: a file of prompts, a folder of pictures, nothing paid twice."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import attrs
+from cyclopts import Parameter
+
+from zai_images._api.request import ImageRequest
+from zai_images.cli._exit import BAD_INPUT, SOME_FAILED, Interruptions, carry_out
+from zai_images.cli._options import (
+    JSON,
+    NAME,
+    PROMPTS,
+    REPEAT,
+    SANDBOX,
+    CapOptions,
+    PictureOptions,
+)
+from zai_images.cli._output import Talk
+from zai_images.cli._prompt_source import input_faults, name_of, open_source, say_check
+from zai_images.cli._run.runner import Work
+from zai_images.cli._target import check_cap, open_service, raise_open_files
+from zai_images.jobs import ImageJob, InputCheck, PromptFile
+from zai_images.jobs._names import DEFAULT_NAME
+
+_NO_CAPS = CapOptions()
+_DEFAULTS = PictureOptions()
+
+
+@Parameter(name="*")  # its fields are options of the command itself
+@attrs.frozen(kw_only=True)
+class BatchOptions:
+    """Hold what the command line says about a batch."""
+
+    out: Annotated[Path, Parameter(help="The folder of the job and its pictures.")]
+    repeat: REPEAT = 1
+    name: NAME = DEFAULT_NAME
+    skip_invalid: Annotated[
+        bool, Parameter(help="Go on without the lines that cannot be used.")
+    ] = False
+    on_unknown: Annotated[
+        Literal["keep", "resend"],
+        Parameter(
+            help="What to do with requests that an earlier run sent without learning "
+            "what became of them, and with paid pictures whose links are dead; "
+            "'resend' makes them again, once, and may pay twice. 'keep' if left out."
+        ),
+    ] = "keep"
+
+
+def batch(  # noqa: PLR0913 - the options of the command
+    prompts: PROMPTS,
+    /,
+    *,
+    options: BatchOptions,
+    caps: CapOptions = _NO_CAPS,
+    picture: PictureOptions = _DEFAULTS,
+    sandbox: SANDBOX = False,
+    as_json: JSON = False,
+) -> int:
+    """
+    Make a picture of each prompt of a file, into a folder.
+
+    The whole file is checked before anything is sent. Run the same command again to go
+    on where it stopped: what is in the folder's journal is not paid for again.
+
+    The paths of the pictures go to stdout, everything else to stderr.
+    """
+    ImageRequest("the options alone", **picture.given)
+    raise_open_files()
+    talk = Talk(as_json=as_json)
+    name = name_of(prompts)
+    with open_source(prompts, talk, picture.given) as file:
+
+        async def command(interruptions: Interruptions) -> int:
+            work = Work(talk, options.out, caps, interruptions)
+            async with ImageJob.open(
+                options.out, name=options.name, sandbox=sandbox, observer=work.observe
+            ) as job:
+                found = await _take(job, file, name, options)
+                if not say_check(talk, found, name, skip_invalid=options.skip_invalid):
+                    return BAD_INPUT
+                async with open_service(
+                    talk, sandbox=sandbox, limit=caps.limit
+                ) as service:
+                    check_cap(service, found.models, caps.max_cost)
+                    await _count(work, job, options)
+                    run = partial(
+                        job.run,
+                        on_unknown=options.on_unknown,
+                        max_failures=caps.max_failures,
+                        limit=caps.limit,
+                    )
+                    code = await work.run(job, service, run)
+            return code or (SOME_FAILED if found.bad_lines else 0)
+
+        return carry_out(command)
+
+
+async def _take(
+    job: ImageJob, file: PromptFile, name: str, options: BatchOptions
+) -> InputCheck:
+    """Take the file in, unless a line of it cannot be used."""
+    with input_faults(name):
+        return await job.take(
+            file, repeat=options.repeat, skip_invalid=options.skip_invalid
+        )
+
+
+async def _count(work: Work, job: ImageJob, options: BatchOptions) -> None:
+    """Count what is there before the run."""
+    status = await job.status()
+    counts = work.counts
+    counts.total, counts.there = status.total, status.saved
+    counts.failed = status.failed + status.refused
+    if options.on_unknown == "keep":
+        counts.unknown = status.unknown

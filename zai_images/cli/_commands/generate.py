@@ -1,0 +1,189 @@
+"""`zai-images generate`: one prompt, one picture file."""
+
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from zai_images import events
+from zai_images._api.errors import DownloadError
+from zai_images._api.request import ImageRequest
+from zai_images._api.response import ImageResponse
+from zai_images._http.downloader import expiry
+from zai_images._picture.header import EXTENSIONS
+from zai_images._picture.picture import Picture, write_new
+from zai_images._session.session import ImageSession
+from zai_images.cli._exit import Interruptions, UsageError, carry_out
+from zai_images.cli._known_limits import remember
+from zai_images.cli._options import JSON, SANDBOX, PictureOptions
+from zai_images.cli._output import Talk, shown, whole_link
+from zai_images.cli._run.progress import duration
+from zai_images.cli._target import open_service, raise_open_files
+from zai_images.jobs._names import slug
+
+_DEFAULTS = PictureOptions()
+
+
+PROMPT = Annotated[str, Parameter(help="What the picture shall show.")]
+OUTPUT = Annotated[
+    Path | None,
+    Parameter(
+        name=["--output", "-o"],
+        help="Where to write it; replaced if it exists. If left out: a name made of "
+        "the prompt, in this folder, that no file has yet.",
+    ),
+]
+USER_ID = Annotated[
+    str | None,
+    Parameter(help="Your end user's id, 6-128 characters, for abuse checks."),
+]
+
+
+def generate(  # noqa: PLR0913 - the options of the command
+    prompt: PROMPT,
+    /,
+    *,
+    output: OUTPUT = None,
+    picture: PictureOptions = _DEFAULTS,
+    user_id: USER_ID = None,
+    sandbox: SANDBOX = False,
+    as_json: JSON = False,
+) -> int:
+    """
+    Make one picture and print the path of its file.
+
+    Example: zai-images generate "a fox in the snow" -o fox.png --quality hd
+    """
+    request = ImageRequest(prompt, user_id=user_id, **picture.given)
+    _check_target(output)
+    raise_open_files()
+    talk = Talk(as_json=as_json)
+
+    async def command(_: Interruptions) -> int:
+        made = await _make(talk, request, sandbox=sandbox)
+        path = await _write(talk, made, output, sandbox=sandbox)
+        _say_facts(talk, made, sandbox=sandbox)
+        await talk.put((str(path), _record(made, path)))
+        return 0
+
+    return carry_out(command)
+
+
+def _check_target(output: Path | None) -> None:
+    """Find out before anything is paid that a file could not be written."""
+    if output is None:
+        check_writable(Path())
+        return
+    if output.is_dir() or not output.name:
+        raise UsageError(f"--output {output}: name a file")
+    if not output.parent.is_dir():
+        raise UsageError(f"--output {output}: there is no folder {output.parent}")
+    check_writable(output.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """
+    Find out before anything is paid whether a file can be written.
+
+    Raises:
+        OSError: It cannot.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder, prefix=".zai-images."):
+            pass
+    except OSError as error:
+        why = f"{error.strerror}; nothing can be written there, so nothing was sent"
+        raise OSError(error.errno, why, str(folder.absolute())) from None
+
+
+async def _make(talk: Talk, request: ImageRequest, *, sandbox: bool) -> Picture:
+    left: list[events.Abandoned] = []
+
+    def observe(event: events.Event) -> None:
+        if isinstance(event, events.Abandoned):
+            left.append(event)
+
+    quality = str(request.quality or "any quality")
+    waiting = (
+        talk.console.status(Text(f"making a picture ({shown(quality, 50)})"))
+        if talk.on_terminal
+        else nullcontext()
+    )
+    async with open_service(talk, sandbox=sandbox) as service:
+        with waiting:
+            async with ImageSession(service.config, observer=observe) as session:
+                try:
+                    return await session.generate_picture(request)
+                except DownloadError as error:
+                    if error.response is not None and not sandbox:
+                        _say_link(talk, error.response)
+                    raise
+                except asyncio.CancelledError:
+                    _say_abandoned(talk, left)
+                    raise
+                finally:
+                    remember(service.config, session.stats())
+
+
+async def _write(
+    talk: Talk, picture: Picture, output: Path | None, *, sandbox: bool
+) -> Path:
+    extension = EXTENSIONS[picture.media_type]
+    stem = Path(slug(picture.request.prompt if picture.request else ""))
+    if output is not None and output.suffix.lower() != extension:
+        talk.say(f"note: the picture is {picture.media_type}, whatever the name says")
+    try:
+        if output is not None:
+            return await picture.save(output)
+        return await asyncio.to_thread(write_new, stem, extension, picture.data)
+    except OSError:
+        if picture.response is not None and not sandbox:
+            _say_link(talk, picture.response)
+        raise
+
+
+def _say_abandoned(talk: Talk, left: list[events.Abandoned]) -> None:
+    """Say what an interruption may have cost."""
+    for event in left:
+        if event.response is not None:
+            _say_link(talk, event.response)
+        else:
+            talk.say("The request was sent already: it may be billed.")
+
+
+def _say_link(talk: Talk, response: ImageResponse) -> None:
+    """Give away the link of a picture that is paid and has no file."""
+    until = expiry(response.url, response)
+    good = f", is good until {until:%Y-%m-%d %H:%M} UTC" if until else ""
+    talk.say(f"It is paid. Its link, in full{good}: {whole_link(response.url)}")
+
+
+def _say_facts(talk: Talk, picture: Picture, *, sandbox: bool) -> None:
+    facts = [f"{picture.width}x{picture.height} {picture.media_type}"]
+    if picture.latency is not None:
+        facts.append(f"{duration(picture.latency)} in service")
+    if picture.cost is not None:
+        facts.append(f"${picture.cost:g}" + (" if it were real" if sandbox else ""))
+    talk.say(", ".join(facts))
+
+
+def _record(picture: Picture, path: Path) -> Mapping[str, Any]:
+    request, response = picture.request, picture.response
+    return {
+        "status": "done",
+        "path": str(path),
+        "prompt": request.prompt if request else None,
+        "model": request.model if request else None,
+        "quality": str(request.quality) if request else None,
+        "width": picture.width,
+        "height": picture.height,
+        "media_type": picture.media_type,
+        "seconds": picture.latency,
+        "cost": picture.cost,
+        "request_id": response.request_id if response else None,
+    }

@@ -1,0 +1,81 @@
+"""`zai-images plan`: what a batch would do and cost, without doing it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from zai_images._api.request import ImageRequest
+from zai_images._config import SessionConfig
+from zai_images._session.budget import price_of
+from zai_images.cli._estimate import lines, record
+from zai_images.cli._exit import BAD_INPUT, Interruptions, UsageError, carry_out
+from zai_images.cli._known_limits import recall
+from zai_images.cli._options import JSON, PROMPTS, REPEAT, PictureOptions
+from zai_images.cli._output import Talk, shown
+from zai_images.cli._prompt_source import input_faults, name_of, open_source
+from zai_images.jobs import BadLine, ImageJob, JobPlan, PromptFile
+
+_DEFAULTS = PictureOptions()
+_OUT = Annotated[
+    Path | None,
+    Parameter(help="The folder of the job, so that what is there is not counted."),
+]
+
+
+def plan(
+    prompts: PROMPTS,
+    /,
+    *,
+    out: _OUT = None,
+    repeat: REPEAT = 1,
+    picture: PictureOptions = _DEFAULTS,
+    as_json: JSON = False,
+) -> int:
+    """
+    Say what a batch would do: its requests, every line it cannot use, cost and time.
+
+    It sends nothing, needs no key and leaves the folder as it is.
+    """
+    ImageRequest("the options alone", **picture.given)
+    talk = Talk(as_json=as_json)
+    name = name_of(prompts)
+    with open_source(prompts, talk, picture.given) as file:
+
+        async def command(_: Interruptions) -> int:
+            config = SessionConfig.from_env()
+            bad: list[BadLine] = []
+            with input_faults(name):
+                found = await _find(file, out, config, repeat, bad)
+            if not found.requests and not bad:
+                raise UsageError(f"{name} holds no prompt")
+            known = recall(config)
+            faults = [f"{name}:{one.line}: {shown(one.message)}" for one in bad]
+            text = "\n".join([*faults, *lines(found, known)])
+            await talk.put((text, record(found, bad, known)))
+            return BAD_INPUT if bad else 0
+
+        return carry_out(command)
+
+
+async def _find(
+    file: PromptFile,
+    out: Path | None,
+    config: SessionConfig,
+    repeat: int,
+    bad: list[BadLine],
+) -> JobPlan:
+    def price(model: str) -> float | None:
+        return price_of(config, model)
+
+    if out is None or _is_new(out):
+        return await ImageJob.plan_new(
+            file, price=price, repeat=repeat, on_bad=bad.append
+        )
+    async with ImageJob.open(out, read_only=True) as job:
+        return await job.plan(file, price=price, repeat=repeat, on_bad=bad.append)
+
+
+def _is_new(out: Path) -> bool:
+    """Tell whether a batch would begin a job there."""
+    return not out.exists() or (out.is_dir() and not any(out.iterdir()))

@@ -1,0 +1,72 @@
+"""`zai-images status`: where the requests of a job are, and what they cost."""
+
+from pathlib import Path
+from typing import Any
+
+from zai_images.cli._advice import advice
+from zai_images.cli._exit import Interruptions, carry_out
+from zai_images.cli._options import FOLDER, JSON
+from zai_images.cli._output import Talk, dollars, some
+from zai_images.jobs import ImageJob, JobStatus, State
+
+# In the order that a request goes through.
+_MEANING = {
+    State.PENDING: "not sent yet",
+    State.SENT: "sent, no answer yet",
+    State.ANSWERED: "paid, picture not fetched yet",
+    State.SAVED: "picture in the folder",
+    State.FAILED: "ended in an error, for free",
+    State.REFUSED: "refused for the content, for free",
+    State.UNKNOWN: "sent, and no answer is known: may be billed",
+}
+
+
+def status(folder: FOLDER, /, *, as_json: JSON = False) -> int:
+    """
+    Count the requests of a job by where they are; also while a run is at work.
+
+    It sends nothing and needs no key.
+    """
+    talk = Talk(as_json=as_json)
+
+    async def command(_: Interruptions) -> int:
+        async with ImageJob.open(folder, read_only=True) as job:
+            found = await job.status()
+        await talk.put((_table(found), record(found, folder)))
+        for line in advice(found, folder, sandbox=found.service == "sandbox"):
+            talk.say(line)
+        return 0
+
+    return carry_out(command)
+
+
+def record(found: JobStatus, folder: Path) -> dict[str, Any]:
+    """Make the object that `--json` writes."""
+    dies = found.links_expire
+    return {
+        "total": found.total,
+        **{str(state): getattr(found, state) for state in State},
+        "billed": found.billed,
+        "maybe_billed": found.maybe_billed,
+        "cost": found.cost if found.cost is None else round(found.cost, 6),
+        "service": found.service,
+        "dead_links": found.dead_links,
+        "links_expire": dies.isoformat() if dies else None,
+        "more_maybe_billed": found.more_maybe_billed,
+        "folder": str(folder),
+    }
+
+
+def _table(found: JobStatus) -> str:
+    lines = [f"{found.total:>9} {some(found.total, 'request').split(' ')[1]}"]
+    lines += [
+        f"{number:>9} {state:<9} {meaning}"
+        for state, meaning in _MEANING.items()
+        if (number := getattr(found, state)) or state in (State.SAVED, State.PENDING)
+    ]
+    if_real = " if it were real" if found.service == "sandbox" else ""
+    cost = "not known" if found.cost is None else dollars(found.cost) + if_real
+    lines.append(f"billed {found.billed}, maybe billed {found.maybe_billed}")
+    lines.append(f"cost   {cost}")
+    lines.append(f"made by {found.service or 'nobody yet'}")
+    return "\n".join(lines)

@@ -1,0 +1,46 @@
+"""`zai-images verify`: every saved picture against what was recorded of it."""
+
+import attrs
+
+from zai_images.cli._exit import SOME_FAILED, Interruptions, carry_out
+from zai_images.cli._options import FOLDER, JSON
+from zai_images.cli._output import Talk, some
+from zai_images.jobs import Damage, ImageJob
+
+
+def verify(folder: FOLDER, /, *, as_json: JSON = False) -> int:
+    """
+    Read every saved picture of a job, and name those that are not as they were saved.
+
+    It sends nothing and needs no key.
+    """
+    talk = Talk(as_json=as_json)
+
+    async def command(_: Interruptions) -> int:
+        damaged: list[Damage] = []
+        async with ImageJob.open(folder, read_only=True) as job:
+            saved = (await job.status()).saved
+            async for damage in job.verify():
+                damaged.append(damage)
+                if not as_json:
+                    line = f"{folder / damage.path}: {damage.reason}"
+                    await talk.put((line, None))
+        if as_json:
+            names = [
+                attrs.asdict(one) | {"path": str(folder / one.path)} for one in damaged
+            ]
+            record = {"ok": not damaged, "checked": saved, "damaged": names}
+            await talk.put((None, record))
+        talk.say(_words(saved, len(damaged)))
+        return SOME_FAILED if damaged else 0
+
+    return carry_out(command)
+
+
+def _words(saved: int, damaged: int) -> str:
+    if not damaged:
+        return f"{some(saved, 'picture')}, all as they were saved"
+    return (
+        f"{damaged} of {some(saved, 'picture')} missing or damaged. Delete the damaged "
+        "ones and run the batch again: it fetches them for free while their links live"
+    )

@@ -1,0 +1,87 @@
+"""A job's records as lines: JSON, CSV, and the output of OpenAI's Batch API."""
+
+import csv
+import io
+from typing import Any
+
+import attrs
+
+from zai_images.cli._output import harmless, json_line
+from zai_images.jobs import JobRecord, State
+
+# What a spreadsheet would run: by these a cell begins that is a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_COLUMNS = (
+    "number",
+    "key",
+    "state",
+    "id",
+    "prompt",
+    "model",
+    "quality",
+    "size",
+    "path",
+    "error",
+    "code",
+    "attempts",
+    "latency",
+    "cost",
+    "bytes",
+    "sha256",
+    "url",
+)
+_PICTURE = (State.ANSWERED, State.SAVED)
+_OPEN = (State.PENDING, State.SENT)
+
+
+def full_line(one: JobRecord) -> str:
+    """Write all that is known."""
+    return json_line(attrs.asdict(one, recurse=False) | {"state": str(one.state)})
+
+
+def csv_header() -> str:
+    """Write the names of the columns."""
+    return _row(_COLUMNS)
+
+
+def csv_row(one: JobRecord) -> str:
+    """Write what fits a table, with no cell that a spreadsheet would run."""
+    fields: dict[str, Any] = attrs.asdict(one, recurse=False)
+    fields |= {name: one.body.get(name) for name in ("prompt", "model")}
+    fields |= {name: one.body.get(name) for name in ("quality", "size")}
+    fields |= {"state": str(one.state), "bytes": one.size}
+    return _row(tuple(_cell(fields.get(name)) for name in _COLUMNS))
+
+
+def _row(cells: tuple[object, ...]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return harmless(text.getvalue())
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return value
+
+
+def openai_line(one: JobRecord) -> str | None:
+    """Write an output line; None for a request that has not ended."""
+    if one.state in _OPEN:
+        return None
+    response = error = None
+    if one.state in _PICTURE:
+        answer = one.answer if isinstance(one.answer, dict) else {"data": []}
+        request_id = answer.get("request_id") or answer.get("id")
+        response = {"status_code": 200, "request_id": request_id, "body": answer}
+    else:
+        code = one.code or str(one.state)
+        error = {"code": code, "message": one.error or str(one.state)}
+    return json_line(
+        {
+            "id": f"batch_req_{one.key}",
+            "custom_id": one.key if one.id is None else str(one.id),
+            "response": response,
+            "error": error,
+        }
+    )

@@ -1,0 +1,69 @@
+"""Data for stdout while something else goes on."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from zai_images.cli._output import Talk
+
+
+class Printer:
+    """
+    Write data on stdout in a task of its own: its reader may be slow, or stop.
+
+    Attributes:
+        error: Why nothing more can be written.
+    """
+
+    _task: asyncio.Task[None]
+
+    def __init__(self, talk: Talk, on_error: Callable[[], None]) -> None:
+        self.error: OSError | None = None
+        self._talk = talk
+        self._on_error = on_error
+        self._lines: list[tuple[str | None, object]] = []
+        self._more = asyncio.Event()
+        self._ended = False
+
+    def add(self, line: str | None, record: object) -> None:
+        """Have a line written, or its record where JSON is wanted."""
+        self._lines.append((line, record))
+        self._more.set()
+
+    @contextmanager
+    def noting_trouble(self) -> Iterator[None]:
+        """Keep what stdout raises as the `error`."""
+        try:
+            yield
+        except OSError as error:
+            self.error = error
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._write())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._ended = True
+        self._more.set()
+        await self._task
+
+    async def _write(self) -> None:
+        while self._lines or not self._ended:
+            if not self._lines:
+                await self._more.wait()
+                self._more.clear()
+                continue
+            lines, self._lines = self._lines, []
+            try:
+                await self._talk.put(*lines)
+            except OSError as error:
+                self.error = error
+                self._on_error()
+                return

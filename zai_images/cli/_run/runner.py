@@ -1,0 +1,232 @@
+"""One run of a job, of `batch` and `retry` alike: what it says, and how it ends."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import cast
+
+from zai_images import events
+from zai_images._api.errors import DownloadError, ZaiImagesError
+from zai_images._session.session import ImageSession
+from zai_images.cli._exit import DISK, SOME_FAILED, Interruptions, exit_code, sentence
+from zai_images.cli._known_limits import remember
+from zai_images.cli._options import CapOptions
+from zai_images.cli._output import Talk, shown
+from zai_images.cli._run.printer import Printer
+from zai_images.cli._run.progress import Counts, Reporter
+from zai_images.cli._run.summary import Ending, say_summary
+from zai_images.cli._target import Service
+from zai_images.jobs import ImageJob, ItemMoved, JobRecord, JobReport, JobStatus, State
+
+_WAITS = 1000  # pictures whose waiting is remembered
+_AT_ONCE = 100  # lines about pictures that are there already, written together
+# What a record calls the state of a request after a run.
+_WORDS = {State.SAVED: "done", State.UNKNOWN: "unknown", State.PENDING: "pending"}
+_BILLED = {State.SAVED: "yes", State.ANSWERED: "yes", State.UNKNOWN: "maybe"}
+
+Begin = Callable[[ImageSession], Awaitable[JobReport]]
+
+
+class Work:
+    """
+    Run a job with somebody looking on.
+
+    Args:
+        talk: Where to say it.
+        folder: The job's.
+        caps: The bounds of the run.
+        interruptions: The first of them stops the run gently.
+    """
+
+    _job: ImageJob
+
+    def __init__(
+        self, talk: Talk, folder: Path, caps: CapOptions, interruptions: Interruptions
+    ) -> None:
+        self.counts = Counts()
+        self._talk = talk
+        self._folder = folder
+        self._caps = caps
+        self._interruptions = interruptions
+        self._reporter = Reporter(talk, self.counts)
+        self._printer = Printer(talk, self._stop)
+        self._waits: deque[float] = deque(maxlen=_WAITS)
+        self._told = bytearray()  # by number, which items a record was written of
+
+    def observe(self, event: events.Event) -> None:
+        """Take note of what becomes of an item, and say it."""
+        event = cast("ItemMoved", event)  # a job tells of nothing else
+        counts, error = self.counts, event.error
+        if event.state is State.SAVED:
+            counts.made += 1
+            self._waits.append(event.queued)
+        elif event.state is State.UNKNOWN:
+            counts.unknown += 1
+        elif event.state in (State.FAILED, State.REFUSED):
+            counts.failed += 1
+        if error is not None:
+            counts.errors += 1
+            if not _is_said_at_the_end(error):
+                self._talk.say(_complaint(event, error))
+        self._print(event)
+        self._reporter.moved()
+
+    def _print(self, event: ItemMoved) -> None:
+        path = None if event.path is None else self._folder / event.path
+        if path is not None:
+            self.counts.found(event.number, path)
+        if event.number >= len(self._told):
+            self._told.extend(bytes(event.number - len(self._told) + 1))
+        self._told[event.number] = 1
+        record = {
+            "index": event.number,
+            "id": event.id,
+            "prompt": event.prompt,
+            "status": _WORDS.get(event.state, "failed"),
+            "state": str(event.state),
+            "path": None if path is None else str(path),
+            "error": None if event.error is None else sentence(event.error),
+            "billed": _billed(event),
+            "seconds": round(event.latency, 3),
+        }
+        self._printer.add(None if path is None else str(path), record)
+
+    def _stop(self) -> None:
+        self._job.stop()
+
+    def _stop_gently(self) -> None:
+        self._talk.say(
+            "stopping: nothing new is sent, what is in flight is finished and kept "
+            "(once more to end at once)"
+        )
+        self._stop()
+
+    async def run(
+        self, job: ImageJob, service: Service, begin: Begin, *, whole: bool = True
+    ) -> int:
+        """
+        Run a job to its end, or to where it is stopped, and say how it ended.
+
+        Args:
+            job: The job, with what it shall send.
+            service: Where to send it.
+            begin: Start the run and return its report.
+            whole: Write of the items too that this run had nothing to do for.
+
+        Returns:
+            The exit code.
+        """
+        self._job = job
+        self._interruptions.gently = self._stop_gently
+        report: JobReport | None = None
+        session = ImageSession(
+            service.config,
+            observer=self._reporter.observe,
+            max_pictures=self._caps.max_pictures,
+            max_cost=self._caps.max_cost,
+        )
+        try:
+            async with session, self._printer:
+                with self._reporter:
+                    report = await begin(session)
+            self._interruptions.gently = None
+            if whole and self._is_complete(report):
+                with self._printer.noting_trouble():
+                    await self._print_the_rest(job)
+        except asyncio.CancelledError:
+            await self._close(job, service, session, report)
+            raise
+        status = await self._close(job, service, session, report)
+        return self._exit_code(status, report)
+
+    def _is_complete(self, report: JobReport) -> bool:
+        early = report.stopped_by or self._printer.error
+        return early is None and self._interruptions.signal is None
+
+    async def _close(
+        self,
+        job: ImageJob,
+        service: Service,
+        session: ImageSession,
+        report: JobReport | None,
+    ) -> JobStatus:
+        """Keep what was learned, and say how it ended."""
+        stats, status = session.stats(), await job.status()
+        remember(service.config, stats)
+        stopped_by = report.stopped_by if report else None
+        ending = Ending(
+            folder=self._folder,
+            status=status,
+            stats=stats,
+            elapsed=self._reporter.elapsed,
+            waits=self._waits,
+            sandbox=service.sandbox,
+            stopped_by=stopped_by or self._printer.error,
+            interrupted=self._interruptions.signal is not None,
+            unwritten=report.unwritten if report else (),
+            caps=self._caps,
+        )
+        say_summary(self._talk, self.counts, ending)
+        return status
+
+    async def _print_the_rest(self, job: ImageJob) -> None:
+        """Write of the items that this run had nothing to do for."""
+        lines: list[tuple[str | None, object]] = []
+        async for one in job.records():
+            told = one.number < len(self._told) and self._told[one.number]
+            if told or one.state is State.PENDING:
+                continue
+            path = None if one.path is None else self._folder / one.path
+            if path is not None:
+                self.counts.found(one.number, path)
+            lines.append((None if path is None else str(path), _left(one, path)))
+            if len(lines) >= _AT_ONCE:
+                await self._talk.put(*lines)
+                lines.clear()
+        await self._talk.put(*lines)
+
+    def _exit_code(self, status: JobStatus, report: JobReport) -> int:
+        if self._interruptions.signal is not None:
+            return self._interruptions.exit_code
+        if report.stopped_by is not None:
+            return exit_code(report.stopped_by)
+        if self._printer.error is not None:
+            return DISK
+        return SOME_FAILED if status.saved < status.total else 0
+
+
+def _is_said_at_the_end(error: Exception) -> bool:
+    """Tell what is true of the whole run, or of all dead links, and said once."""
+    everything = isinstance(error, ZaiImagesError) and error.stops == "everything"
+    return everything or isinstance(error, OSError) or getattr(error, "dead", False)
+
+
+def _complaint(event: ItemMoved, error: Exception) -> str:
+    why = sentence(error)
+    if event.state is State.ANSWERED and not isinstance(error, DownloadError):
+        why = f"The picture was made, but could not be fetched: {why}"
+    return f'{event.number} "{shown(event.prompt, 50)}": {why}'
+
+
+def _billed(event: ItemMoved) -> str:
+    if event.state in _BILLED:
+        return _BILLED[event.state]
+    error = event.error
+    return error.billed if isinstance(error, ZaiImagesError) else "no"
+
+
+def _left(one: JobRecord, path: Path | None) -> dict[str, object]:
+    """Make the record of an item that was as it is before this run."""
+    saved = one.state is State.SAVED
+    return {
+        "index": one.number,
+        "id": one.id,
+        "prompt": one.body.get("prompt"),
+        "status": "skipped" if saved else _WORDS.get(one.state, "failed"),
+        "state": str(one.state),
+        "path": None if path is None else str(path),
+        "error": one.error,
+        "billed": "no" if saved else _BILLED.get(one.state, "no"),
+        "seconds": None,
+    }

@@ -1,0 +1,187 @@
+"""
+Read the requests of a file, twice: once to check all of it, once to send.
+
+Both passes hold one line at a time. What grows with the file is a table of the ids that
+were given, some 100 bytes each: that no two are alike cannot be told without.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from zai_images._api.errors import InvalidRequestError
+from zai_images._api.request import ImageRequest, as_request
+from zai_images.jobs._input.formats import (
+    COLUMNS,
+    BadLine,
+    Format,
+    header,
+    numbered_lines,
+    records,
+    refuse_utf16,
+)
+
+SUFFIXES: Mapping[str, Format] = MappingProxyType(
+    {
+        ".txt": "txt",
+        ".jsonl": "jsonl",
+        ".ndjson": "jsonl",
+        ".csv": "csv",
+        ".tsv": "tsv",
+    }
+)
+SHOWN = 50  # bad lines that are kept with their message
+
+
+@attrs.frozen(kw_only=True)
+class PromptFile:
+    """
+    Name a file of requests and how to read it.
+
+    Attributes:
+        path: Where it lies; read more than once, so no pipe.
+        format: `txt` has a prompt a line, `jsonl` an object of request fields or a
+            string a line, `csv` and `tsv` a column `prompt` and maybe others.
+        defaults: Request fields for the lines that do not set them.
+    """
+
+    path: Path
+    format: Format
+    defaults: Mapping[str, Any] = attrs.field(factory=dict)
+
+    @classmethod
+    def find(
+        cls,
+        path: Path,
+        *,
+        suffix: str | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ) -> "PromptFile":
+        """
+        Tell the format by the suffix, and without one by the first line.
+
+        Raises:
+            InvalidRequestError: The suffix is not of a format that is known.
+            OSError: The file cannot be opened.
+        """
+        suffix = (path.suffix if suffix is None else suffix).lower()
+        kind = SUFFIXES.get(suffix) if suffix else _sniffed(path)
+        if kind is None:
+            raise InvalidRequestError(
+                f"{suffix!r} is not a kind of prompt file; known are "
+                f"{', '.join(SUFFIXES)}"
+            )
+        return cls(path=path, format=kind, defaults=defaults or {})
+
+
+def _sniffed(path: Path) -> Format:
+    refuse_utf16(path)
+    for _, text in numbered_lines(path):
+        if isinstance(text, BadLine):
+            break
+        if text.strip():
+            return "jsonl" if text.lstrip().startswith("{") else "txt"
+    return "txt"
+
+
+@attrs.frozen(kw_only=True)
+class InputCheck:
+    """
+    Hold what a check of a whole file found.
+
+    Attributes:
+        requests: How many requests are good.
+        bad: The first of the lines that are not.
+        bad_lines: How many there are in all.
+        models: The models that the good ones name.
+        ignored: Columns of a table that are no field of a request.
+        duplicates: How many of the requests are equal to an earlier one; each is a
+            picture of its own.
+        unchanged: The file was checked before and has not changed since.
+    """
+
+    requests: int
+    bad: tuple[BadLine, ...]
+    bad_lines: int
+    models: frozenset[str]
+    ignored: tuple[str, ...] = ()
+    duplicates: int = 0
+    unchanged: bool = False
+
+
+def read_requests(file: PromptFile) -> Iterator[ImageRequest | BadLine]:
+    """
+    Read the requests one by one, and in their place what is wrong with a line.
+
+    Raises:
+        InvalidRequestError: The file as a whole cannot be read.
+        OSError: It cannot be opened.
+    """
+    ids: dict[str, int] = {}
+    for line, record in records(file.path, file.format):
+        if isinstance(record, BadLine):
+            yield record
+            continue
+        try:
+            request = as_request({**file.defaults, **record})
+            _check(request, line, ids)
+        except InvalidRequestError as error:
+            yield BadLine(line=line, message=str(error))
+        else:
+            yield request
+
+
+def _check(request: ImageRequest, line: int, ids: dict[str, int]) -> None:
+    """Check what a request alone does not know: its file."""
+    if "\0" in request.prompt:
+        raise InvalidRequestError("prompt: holds a NUL character", field="prompt")
+    if request.id is None:
+        return
+    if any("\ud800" <= char <= "\udfff" for char in str(request.id)):
+        raise InvalidRequestError(
+            "id: holds half of a surrogate pair, which no UTF-8 can hold", field="id"
+        )
+    first = ids.setdefault(str(request.id), line)
+    if first != line:
+        raise InvalidRequestError(
+            f"id: {request.id!r} is that of line {first} already", field="id"
+        )
+
+
+def check_requests(file: PromptFile) -> InputCheck:
+    """
+    Check every line of a file; nothing is kept but counts and the first faults.
+
+    Raises:
+        InvalidRequestError: The file as a whole cannot be read.
+        OSError: It cannot be opened.
+    """
+    good = bad = 0
+    shown: list[BadLine] = []
+    models: set[str] = set()
+    for found in read_requests(file):
+        if not isinstance(found, BadLine):
+            good += 1
+            models.add(found.model)
+            continue
+        bad += 1
+        if len(shown) < SHOWN:
+            shown.append(found)
+    return InputCheck(
+        requests=good,
+        bad=tuple(shown),
+        bad_lines=bad,
+        models=frozenset(models),
+        ignored=ignored_columns(file),
+    )
+
+
+def ignored_columns(file: PromptFile) -> tuple[str, ...]:
+    """List the columns of a table that are no field of a request."""
+    if file.format not in ("csv", "tsv"):
+        return ()
+    names = header(file.path, file.format)
+    return tuple(name for name in names if name and name not in COLUMNS)

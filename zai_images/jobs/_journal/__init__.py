@@ -1,0 +1,1 @@
+"""The journal of a job: its tables, and all SQL."""

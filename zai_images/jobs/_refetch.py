@@ -1,0 +1,66 @@
+"""Pictures that are paid and not here yet: fetched by their kept links, for free."""
+
+import time
+from datetime import UTC, datetime
+
+from zai_images._api.errors import DownloadError
+from zai_images._api.response import ImageResponse
+from zai_images._http.downloader import Downloader, expiry
+from zai_images._picture.picture import FetchError, Picture
+from zai_images._session.session import ImageSession
+
+_FRESH = 60.0  # seconds since the answer in which a link may answer 404
+
+
+class NotFetchedError(Exception):
+    """
+    Say why a kept link gave no picture.
+
+    Attributes:
+        dead: It will say the same for ever.
+    """
+
+    def __init__(self, why: str, *, dead: bool) -> None:
+        super().__init__(why)
+        self.dead = dead
+
+
+class Links:
+    """
+    Fetch old links with a single try, for there may be many and the host may be down.
+
+    A fresh one is fetched by the session, which is patient with it.
+    """
+
+    def __init__(self, session: ImageSession) -> None:
+        self._session = session
+        self._downloader = Downloader(session.config)
+
+    async def fetch(self, response: ImageResponse | None, at: float) -> Picture:
+        """
+        Fetch the picture of an answer that came at a Unix time.
+
+        Raises:
+            NotFetchedError: It could not be had.
+        """
+        if response is None:
+            raise NotFetchedError("its answer cannot be read any more", dead=True)
+        try:
+            return await self._downloader.fetch(response.url)
+        except FetchError as error:
+            if not (error.fresh and abs(time.time() - at) < _FRESH):
+                dead = error.lasting or error.fresh or _is_past(response)
+                raise NotFetchedError(str(error), dead=dead) from None
+        try:
+            return await self._session.download(response)
+        except DownloadError as error:
+            raise NotFetchedError(error.reason, dead=False) from None
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._downloader.aclose()
+
+
+def _is_past(response: ImageResponse) -> bool:
+    stated = expiry(response.url, response)
+    return stated is not None and stated < datetime.now(UTC)
