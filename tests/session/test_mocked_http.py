@@ -2,7 +2,7 @@
 Sequences of answers, scripted by aioresponses: what it is good at.
 
 It runs no time-outs, writes no bytes and breaks no connections; those are tested on
-real sockets in the sandboxed ring.
+real sockets in tests/http.
 """
 
 import json
