@@ -33,10 +33,10 @@ from urllib.parse import urlsplit
 import attrs
 
 from zai_images._api.errors import ConfigurationError
+from zai_images._redact import Hidden, Secret, mask_credentials, secret
 
 DEFAULT_BASE_URL = "https://api.z.ai/api/paas/v4"
 LIST_PRICE_HOST = "api.z.ai"
-
 
 _URL = re.compile(r"[^\s\"<>\\^`{|}]+")
 
@@ -68,7 +68,7 @@ def _count(_: object, attribute: Any, value: int) -> None:  # noqa: ANN401 - sam
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """
-    Say how often a call is tried again, and with what pauses (seconds).
+    How often a call is tried again, and after what pauses (seconds).
 
     A refusal for want of a place (1302, 1303, 1305, 1312) is free and has no count: it
     is tried until `max_wait`. `download_pause` is the measure of a download's patience:
@@ -88,7 +88,7 @@ class RetryPolicy:
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """Say how long each phase may take, in seconds; see the table of the module."""
+    """How long each phase may take, in seconds; see the table of this module."""
 
     connect: float = attrs.field(default=10.0, validator=_above_zero)
     total: float = attrs.field(default=300.0, validator=_above_zero)
@@ -103,35 +103,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-class Hidden(str):
-    """A text that shows itself only where it is written out on purpose."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-class Secret(Hidden):
-    """A hidden text that does not travel in a pickle either: what comes out is None."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> tuple[type[None], tuple[()]]:
-        return type(None), ()
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _: object) -> Self:
-        return self
-
-
-def secret(text: str | None) -> Secret | None:
-    """Hide a text from whoever looks at the variables of a frame."""
-    return Secret(text) if isinstance(text, str) else text
 
 
 def _key(value: str | None) -> Secret | None:
@@ -151,7 +122,7 @@ def _key(value: str | None) -> Secret | None:
 def _base_url(value: str | None) -> str:
     url = str(value or DEFAULT_BASE_URL).strip().rstrip("/")
     # What has no scheme may be the key, set in the wrong place: it is not quoted.
-    quoted = f" {_masked(url)!r}" if "://" in url else ""
+    quoted = f" {mask_credentials(url)!r}" if "://" in url else ""
     # urlsplit would drop some characters, and others only seem not to be there.
     if not (url.isprintable() and _URL.fullmatch(url)):
         raise ConfigurationError(f"base URL{quoted} is not a URL")
@@ -174,15 +145,6 @@ def _base_url(value: str | None) -> str:
             "(http is for this machine's own addresses only)"
         )
     return url
-
-
-def _masked(url: str) -> str:
-    return re.sub(r"//[^/]*@", "//***@", url)
-
-
-def masked_credentials(error: object) -> str:
-    """Write an error's words without the name and password of a URL in them."""
-    return _masked(str(error))
 
 
 def _proxy(value: str | None) -> str | None:
@@ -226,7 +188,7 @@ def _headers(_: object, __: object, value: Mapping[str, str]) -> None:
 @attrs.frozen(kw_only=True)
 class SessionConfig:
     """
-    Hold a session's settings; the defaults stand in the table of this module.
+    The settings of a session; the defaults stand in the table of this module.
 
     Attributes:
         api_key: The key; masked wherever this is shown.
@@ -265,7 +227,7 @@ class SessionConfig:
     proxy: str | None = attrs.field(
         default=None,
         converter=_proxy,
-        repr=lambda url: "None" if url is None else repr(_masked(url)),
+        repr=lambda url: "None" if url is None else repr(mask_credentials(url)),
     )
     trust_env: bool = False
     max_wait: float | None = attrs.field(

@@ -23,7 +23,8 @@ from zai_images import (
     ZaiImagesError,
 )
 from zai_images._api.judge import judge, seconds_to_wait
-from zai_images._api.wire import RawResponse, encode
+from zai_images._api.response import RawResponse
+from zai_images._api.wire import encode
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ from zai_images import (
     SessionConfig,
     events,
 )
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images.jobs import (
     BadLine,
     DiskError,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zai_images import ImageRequest, InvalidRequestError
-from zai_images._api.response import ImageResponse, ImageURL
-from zai_images._api.wire import RawResponse, encode
+from zai_images._api.response import ImageResponse, ImageURL, RawResponse
+from zai_images._api.wire import encode
 from zai_images._batch.outcomes import Done
 from zai_images.jobs import MOVES, DiskError, State
 from zai_images.jobs._input.intake import Intake

@@ -6,9 +6,9 @@ import pytest
 
 from zai_images import SessionConfig
 from zai_images._http.addresses import AddressRefusedError, check_link
-from zai_images._http.downloader import Downloader, _unreached
+from zai_images._http.downloader import Downloader, FetchError, _unreached
 from zai_images._picture.header import NotAPictureError
-from zai_images._picture.picture import FetchError, inspect
+from zai_images._picture.picture import inspect
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(
     ">I4sIIBBBBBI", 13, b"IHDR", 8, 8, 8, 2, 0, 0, 0, 0

@@ -32,8 +32,8 @@ from zai_images import (
     SessionConfig,
     Timeouts,
 )
+from zai_images._http.downloader import FetchError
 from zai_images._picture.header import EXTENSIONS, NotAPictureError, measure
-from zai_images._picture.picture import FetchError
 
 pytestmark = pytest.mark.tried("bodies that are not what they say")
 MOMENT = (
@@ -266,7 +266,9 @@ async def test_the_picture_host_answers_with(body, looptime):
     before = peak()
     async with FaultServer(script) as server, session(server.base_url) as one:
         with pytest.raises(FetchError):
-            await one._engine.downloader.fetch(f"http://127.0.0.1:{server.port}/a.png")
+            await one.requester.resources.downloader.fetch(
+                f"http://127.0.0.1:{server.port}/a.png"
+            )
 
     assert looptime <= 62
     assert peak() - before < 160 * 2**20  # 64 MiB are taken, and held twice at most

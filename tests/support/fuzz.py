@@ -31,7 +31,8 @@ from zai_images import (
 from zai_images._api.codes import CODES
 from zai_images._api.judge import judge
 from zai_images._api.request import as_request
-from zai_images._api.wire import RawResponse, encode
+from zai_images._api.response import RawResponse
+from zai_images._api.wire import encode
 from zai_images.jobs import BadLine, PromptFile, check_requests, read_requests
 from zai_images.sandbox._validation import RefusalError, read_order
 

@@ -9,23 +9,12 @@ import math
 import re
 from typing import Any
 
-import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from zai_images._api.frozen_json import NOTHING, FrozenJSON
 from zai_images._api.request import ImageRequest
-from zai_images._api.response import ContentFilter, ImageResponse, ImageURL
-
-
-@attrs.define(kw_only=True)
-class RawResponse:
-    """Hold an answer before anything has looked at it."""
-
-    status: int
-    body: bytes = attrs.field(repr=False)
-    retry_after: str | None = None
-    request_id: str | None = None
+from zai_images._api.response import ContentFilter, ImageResponse, ImageURL, RawResponse
 
 
 def _strictly(kind: type) -> Any:  # noqa: ANN401 - a hook for cattrs

@@ -25,7 +25,7 @@ from zai_images._api.errors import (
     ZaiImagesError,
 )
 from zai_images._config import RetryPolicy
-from zai_images._picture.picture import FetchError
+from zai_images._http.downloader import FetchError
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ _DOWNLOAD_TRIES = 8
 
 class RetryBudget:
     """
-    Bound the server errors a session sends again, whatever the calls ask for.
+    A bound on the server errors a session sends again, whatever the calls ask for.
 
     Three at first, and one more for every fifty pictures: a service that is down is
     not asked twice for everything, as any of it may be billed.
@@ -56,9 +56,9 @@ class RetryBudget:
         return True
 
 
-class Patience:
+class WaitBudget:
     """
-    Count the seconds in which nothing of a call is at the service, up to `max_wait`.
+    The seconds in which nothing of a call may be at the service, up to `max_wait`.
 
     Only waiting is bounded: no deadline ever cuts a paid request short.
     """
@@ -78,9 +78,9 @@ class Patience:
         """Seconds that may still be waited; None for no bound."""
         return None if self.max_wait is None else max(0.0, self.max_wait - self.waited)
 
-    async def take(self, enter: Callable[[], Awaitable[None]]) -> None:
+    async def wait_for(self, enter: Callable[[], Awaitable[T]]) -> T:
         """
-        Wait for a place.
+        Wait for a place, and return it.
 
         Raises:
             BusyError: None came free in time.
@@ -89,10 +89,9 @@ class Patience:
         begun = loop.time()
         try:
             if self.max_wait is None:
-                await enter()
-            else:
-                async with asyncio.timeout(self.left):
-                    await enter()
+                return await enter()
+            async with asyncio.timeout(self.left):
+                return await enter()
         except TimeoutError:
             self.give_up()
         finally:
@@ -125,14 +124,14 @@ class Patience:
 
 
 class CallRetry:
-    """Decide, for one call, about each failure in turn."""
+    """The decisions of one call about each of its failures."""
 
     def __init__(
-        self, policy: RetryPolicy, budget: RetryBudget, patience: Patience
+        self, policy: RetryPolicy, budget: RetryBudget, wait_budget: WaitBudget
     ) -> None:
         self._policy = policy
         self._budget = budget
-        self._patience = patience
+        self._wait_budget = wait_budget
         self._tries: dict[type, int] = {}
 
     def again(self, error: BaseException) -> bool:
@@ -158,15 +157,15 @@ class CallRetry:
         return tries <= most and (not free or self._wait_for(error))
 
     def _wait_for(self, error: ZaiImagesError) -> bool:
-        patience = self._patience
-        patience.refusal = error
+        wait_budget = self._wait_budget
+        wait_budget.refusal = error
         asked = getattr(error, "retry_after", None) or 0.0
         # Where the service named its time, waiting for less would be for nothing.
-        if patience.left is not None and (
-            patience.left == 0
-            or patience.left < min(asked, self._policy.max_busy_pause)
+        if wait_budget.left is not None and (
+            wait_budget.left == 0
+            or wait_budget.left < min(asked, self._policy.max_busy_pause)
         ):
-            patience.give_up()
+            wait_budget.give_up()
         return True
 
     def pause(self, error: ZaiImagesError) -> float:
@@ -182,11 +181,11 @@ class CallRetry:
         return seconds * random.uniform(1.0, 1.25)
 
 
-async def persist(
+async def retry_until_final(
     failed: ZaiImagesError,
     attempt: Callable[[], Awaitable[T]],
     retry: CallRetry,
-    patience: Patience,
+    wait_budget: WaitBudget,
     on_retry: Callable[[BaseException, float], None],
 ) -> T:
     """
@@ -206,7 +205,7 @@ async def persist(
             on_retry(error, state.upcoming_sleep)
 
     retrying = AsyncRetrying(
-        sleep=patience.sleep,
+        sleep=wait_budget.sleep,
         stop=stop_never,  # `again` counts, each kind of failure for itself
         wait=wait,
         retry=retry_if_exception(retry.again),
@@ -234,7 +233,7 @@ def _failure(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
 
 
-async def persist_download(fetch: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
+async def retry_download(fetch: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
     """
     Fetch until it succeeds or fails for good; this is free, and is never a generation.
 

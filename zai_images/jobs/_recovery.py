@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 
 from zai_images._api.errors import ZaiImagesError
 from zai_images._api.judge import judge
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse, expiry
 from zai_images._config import SessionConfig
-from zai_images._http.downloader import expiry
 from zai_images._session.budget import price_of
 from zai_images.jobs._errors import JobError
 from zai_images.jobs._journal import steps as journal

@@ -5,13 +5,13 @@ from array import array
 from collections import Counter
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Literal, cast
+from typing import Literal
 
 from zai_images import events
 from zai_images._api.errors import ZaiImagesError
 from zai_images._api.request import ImageRequest
 from zai_images._batch.outcomes import Done, Outcome
-from zai_images._batch.runner import BatchRun, BatchRunner
+from zai_images._batch.runner import BatchRun
 from zai_images._session.session import ImageSession
 from zai_images.jobs._errors import DiskError
 from zai_images.jobs._folder import JobFolder
@@ -25,7 +25,7 @@ from zai_images.jobs._refetch import Links, NotFetchedError
 from zai_images.jobs._report import Unwritten
 from zai_images.jobs._results import Keeper, picture_in
 from zai_images.jobs._states import State
-from zai_images.jobs._write_ahead import Books, FailureCap, WritingAhead
+from zai_images.jobs._write_ahead import Books, FailureCap, JournaledRequester
 
 _BLOCK = 200  # items read from the journal together
 # Files written at once: each waits for two syncs of the disk, and where many pictures
@@ -140,14 +140,9 @@ class JobRun:
     async def _send(
         self, failures: FailureCap, limit: int | None, lanes: asyncio.TaskGroup
     ) -> None:
-        session = WritingAhead(self._session, self._books, failures)
-        runner = BatchRunner(
-            cast("ImageSession", session),  # all of one that a batch uses
-            download=True,
-            limit=limit,
-        )
+        requester = JournaledRequester(self._session.requester, self._books, failures)
         async with aclosing(self._requests()) as requests:
-            self._batch = runner.run(requests)
+            self._batch = BatchRun(requester, requests, limit=limit, download=True)
             if self._stopping:
                 self._batch.stop()
             try:

@@ -25,8 +25,9 @@ from support.judge.paid_service import content, picture
 from support.judge.trial import items_of
 
 from zai_images import AnswerLostError, DownloadError, ImageSession, SessionConfig
-from zai_images._api.wire import RawResponse
-from zai_images._picture.picture import FetchError, inspect
+from zai_images._api.response import RawResponse
+from zai_images._http.downloader import FetchError
+from zai_images._picture.picture import inspect
 from zai_images.jobs import ImageJob
 from zai_images.jobs import _refetch as _links
 

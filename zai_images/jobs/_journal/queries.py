@@ -10,7 +10,7 @@ from typing import Any, Literal
 import attrs
 
 from zai_images._api.request import WIRE_FIELDS, ImageRequest
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images.jobs._report import JobStatus
 from zai_images.jobs._states import State
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images.jobs._states import State, sources
 
 Step = Callable[[sqlite3.Connection], Any]
