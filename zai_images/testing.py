@@ -268,10 +268,15 @@ class _Session(ImageSession):
 
     _requester_type = _EndingWithItsLoop
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that its connections belong to."""
+        resources = self._requester.resources
+        return None if resources is None else resources.loop
+
 
 def _close(session: _Session) -> None:
-    resources = session.requester.resources
-    loop = None if resources is None else resources.loop
+    loop = session.loop
     if loop is not None and loop.is_running():
         asyncio.run_coroutine_threadsafe(session.aclose(), loop).result(_ENDING)
     elif loop is not None and not loop.is_closed():

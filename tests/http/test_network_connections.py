@@ -12,8 +12,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from support import plays as play
-from support import relay
+from support import plays as play, relay
 from support.certificates import self_signed
 from support.faults import FaultServer, open_sockets
 from support.plays import ENDLESS, HEAD, answer, body, chunks, on_each, plays

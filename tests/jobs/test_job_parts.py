@@ -5,8 +5,7 @@ import sqlite3
 import threading
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from zai_images import ImageRequest, InvalidRequestError
 from zai_images._api.response import ImageResponse, ImageURL, RawResponse

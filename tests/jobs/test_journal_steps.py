@@ -8,8 +8,7 @@ import pytest
 
 from zai_images._api.response import RawResponse
 from zai_images.jobs import MOVES, State
-from zai_images.jobs._journal import queries as lookups
-from zai_images.jobs._journal import steps as journal
+from zai_images.jobs._journal import queries as lookups, steps as journal
 from zai_images.jobs._journal.schema import connect
 
 RAW = RawResponse(status=200, request_id="r-1", body=b"paid")

@@ -5,13 +5,11 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from PIL import Image
 from PIL.ImageFont import Layout
 
-from zai_images.sandbox._drawing import fonts as _fonts
-from zai_images.sandbox._drawing import text as _lettering
+from zai_images.sandbox._drawing import fonts as _fonts, text as _lettering
 from zai_images.sandbox._drawing.pictures import MARK, picture, plain
 
 ODD = {

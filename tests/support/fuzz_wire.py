@@ -5,8 +5,7 @@ import json
 import aiohttp
 import pytest
 from hypothesis import strategies as st
-from support import fuzz
-from support import plays as play
+from support import fuzz, plays as play
 from support.faults import FaultServer
 from support.plays import Step, plays
 

@@ -15,7 +15,7 @@ from zai_images._config import SessionConfig
 from zai_images._http.transport import Http
 from zai_images._picture.picture import Picture
 from zai_images._redact import secret
-from zai_images._session.requester import SessionRequester
+from zai_images._session.requester import Requester, SessionRequester
 from zai_images._session.stats import SessionStats
 
 
@@ -64,34 +64,38 @@ class ImageSession:
                 "There is no API key. Set ZAI_API_KEY (or pass api_key=...), or try "
                 "without one against zai_images.sandbox.Sandbox, which costs nothing."
             )
-        # What batches and jobs send through; not meant for users' code.
-        self.requester: SessionRequester = self._requester_type(
+        self._requester = self._requester_type(
             config, http, observer, max_pictures=max_pictures, max_cost=max_cost
         )
 
     def __repr__(self) -> str:
-        if not hasattr(self, "requester"):  # a traceback may show it half made
+        if not hasattr(self, "_requester"):  # a traceback may show it half made
             return "<ImageSession that could not be made>"
-        resources = self.requester.resources
+        resources = self._requester.resources
         opened = "new" if resources is None else "open"
-        state = "closed" if self.requester.closed else opened
+        state = "closed" if self._requester.closed else opened
         taken = 0 if resources is None else resources.in_flight
         return f"<ImageSession {self.config.base_url} {state}, {taken} in flight>"
 
     @property
     def config(self) -> SessionConfig:
         """The settings it was made with."""
-        return self.requester.config
+        return self._requester.config
+
+    @property
+    def requester(self) -> Requester:
+        """What batches and jobs send through; not meant for users' code."""
+        return self._requester
 
     async def __aenter__(self) -> Self:
-        await self.requester.open()
+        await self._requester.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __del__(self) -> None:
-        requester = getattr(self, "requester", None)
+        requester = getattr(self, "_requester", None)
         if requester is not None and requester.resources is not None:
             warnings.warn(
                 f"{self!r} was never closed; use 'async with' or await its aclose()",
@@ -102,7 +106,7 @@ class ImageSession:
 
     async def aclose(self) -> None:
         """Close the connections; a second time does nothing."""
-        await self.requester.aclose()
+        await self._requester.aclose()
 
     async def generate(  # noqa: PLR0913 - the fields of the API page, by keyword
         self,
@@ -144,7 +148,7 @@ class ImageSession:
             model=model,
             extra=extra,
         )
-        return (await self.requester.answer(request, max_wait=max_wait)).response
+        return (await self._requester.answer(request, max_wait=max_wait)).response
 
     async def download(self, response_or_url: ImageResponse | str) -> Picture:
         """
@@ -154,8 +158,8 @@ class ImageSession:
             DownloadError: It could not be had; `response` keeps the paid link.
         """
         if isinstance(response_or_url, str):
-            return await self.requester.download(response_or_url, None)
-        return await self.requester.download(response_or_url.url, response_or_url)
+            return await self._requester.download(response_or_url, None)
+        return await self._requester.download(response_or_url.url, response_or_url)
 
     async def generate_picture(  # noqa: PLR0913 - as `generate`
         self,
@@ -183,9 +187,9 @@ class ImageSession:
             model=model,
             extra=extra,
         )
-        answer = await self.requester.answer(request, max_wait=max_wait)
-        return await self.requester.fetch(answer)
+        answer = await self._requester.answer(request, max_wait=max_wait)
+        return await self._requester.fetch(answer)
 
     def stats(self) -> SessionStats:
         """Tell what the session has done and what it knows."""
-        return self.requester.stats()
+        return self._requester.stats()

@@ -21,8 +21,7 @@ from zai_images._picture.picture import Picture
 from zai_images._redact import redact
 from zai_images._session.budget import price_of
 from zai_images.jobs._folder import JobFolder, shard_of
-from zai_images.jobs._journal import queries as lookups
-from zai_images.jobs._journal import steps as journal
+from zai_images.jobs._journal import queries as lookups, steps as journal
 from zai_images.jobs._journal.writer import Writer
 from zai_images.jobs._names import NameTemplate
 from zai_images.jobs._report import ItemMoved, Unwritten

@@ -15,8 +15,7 @@ from zai_images._batch.runner import BatchRun
 from zai_images._session.session import ImageSession
 from zai_images.jobs._errors import DiskError
 from zai_images.jobs._folder import JobFolder
-from zai_images.jobs._journal import queries as lookups
-from zai_images.jobs._journal import steps as journal
+from zai_images.jobs._journal import queries as lookups, steps as journal
 from zai_images.jobs._journal.steps import UNWANTED, WANTED
 from zai_images.jobs._journal.writer import Writer
 from zai_images.jobs._names import NameTemplate
