@@ -1,27 +1,4 @@
-"""
-Everything that can be set, with every default written once.
-
-| setting | default | meaning |
-| --- | --- | --- |
-| `api_key` | `ZAI_API_KEY` | sent as a Bearer token to `base_url` and nowhere else |
-| `base_url` | `https://api.z.ai/api/paas/v4` | includes `/paas/v4` |
-| `max_in_flight` | none | a ceiling on the pictures at the service, for each model |
-| `adaptive` | True | find the places; False keeps exactly `max_in_flight`, or 5 |
-| `max_downloads` | 8 | pictures fetched at once |
-| `max_wait` | no bound | seconds a call may wait while nothing of it is in service |
-| `timeouts.connect` | 10 s | name look-up, TCP and TLS |
-| `timeouts.total` | 300 s | one attempt, from the first byte written |
-| `timeouts.download` | 120 s | one try to fetch a picture |
-| `retry.server_errors` | 1 | more tries after a 5xx with the service's own reply |
-| `retry.connect_errors` | 4 | more tries while no connection comes to be |
-| `retry.unknown_refusals` | 2 | more tries after a 429 with an unlisted code |
-| `retry.lost_answers` | 0 | more tries after a lost answer: each may be paid twice |
-| `retry.first_pause` | 0.5 s | doubled at each try, with jitter |
-| `retry.max_pause` | 8 s | where that doubling ends |
-| `retry.busy_pause` | 5 s | first pause when the model is overloaded (1305, 1312) |
-| `retry.max_busy_pause` | 120 s | where that ends; also the cap on a Retry-After |
-| `retry.download_pause` | 1.0 s | a download's first pause, doubled up to eightfold |
-"""
+"""Everything that can be set, with every default written once."""
 
 import ipaddress
 import os
@@ -88,7 +65,7 @@ class RetryPolicy:
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """How long each phase may take, in seconds; see the table of this module."""
+    """How long each phase may take, in seconds; see the table of `SessionConfig`."""
 
     connect: float = attrs.field(default=10.0, validator=_above_zero)
     total: float = attrs.field(default=300.0, validator=_above_zero)
@@ -188,23 +165,33 @@ def _headers(_: object, __: object, value: Mapping[str, str]) -> None:
 @attrs.frozen(kw_only=True)
 class SessionConfig:
     """
-    The settings of a session; the defaults stand in the table of this module.
+    The settings of a session.
 
-    Attributes:
-        api_key: The key; masked wherever this is shown.
-        base_url: The API's root, `/paas/v4` included.
-        retry: How often and how soon a call is tried again.
-        timeouts: How long each phase may take.
-        max_in_flight: A ceiling on the pictures at the service, for each model.
-        adaptive: False keeps exactly `max_in_flight` places.
-        known_limits: Places a model is known to have, by model name.
-        max_downloads: How many pictures are fetched at once.
-        prices: US dollars a picture by model; None means Z.AI's list price on Z.AI's
-            own host and an unknown cost elsewhere.
-        headers: More headers for the API (never sent to the picture host).
-        proxy: An http proxy for the API and the pictures.
-        trust_env: Read the proxy for the API from the environment.
-        max_wait: Seconds a call may wait in all while nothing of it is in service.
+    | setting | default | meaning |
+    | --- | --- | --- |
+    | `api_key` | `ZAI_API_KEY` | sent as a Bearer token to `base_url` alone |
+    | `base_url` | `https://api.z.ai/api/paas/v4` | includes `/paas/v4` |
+    | `max_in_flight` | none | a ceiling on the pictures in service, for each model |
+    | `adaptive` | True | find the places; False keeps exactly `max_in_flight`, or 5 |
+    | `known_limits` | none | places a model is known to have, by model name |
+    | `max_downloads` | 8 | pictures fetched at once |
+    | `max_wait` | no bound | seconds a call may spend with nothing in service |
+    | `prices` | list price | US dollars a picture by model; none for other hosts |
+    | `headers` | none | more headers for the API; the picture host never gets them |
+    | `proxy` | none | an http proxy for the API and the pictures |
+    | `trust_env` | False | read the proxy for the API from the environment |
+    | `timeouts.connect` | 10 s | name look-up, TCP and TLS |
+    | `timeouts.total` | 300 s | one attempt, from the first byte written |
+    | `timeouts.download` | 120 s | one try to fetch a picture |
+    | `retry.server_errors` | 1 | more tries after a 5xx with the service's own reply |
+    | `retry.connect_errors` | 4 | more tries while no connection comes to be |
+    | `retry.unknown_refusals` | 2 | more tries after a 429 with an unlisted code |
+    | `retry.lost_answers` | 0 | more tries after a lost answer; they may be paid |
+    | `retry.first_pause` | 0.5 s | doubled at each try, with jitter |
+    | `retry.max_pause` | 8 s | where that doubling ends |
+    | `retry.busy_pause` | 5 s | first pause when the model is overloaded (1305, 1312) |
+    | `retry.max_busy_pause` | 120 s | where that ends; also the cap on a Retry-After |
+    | `retry.download_pause` | 1.0 s | a download's first pause, doubled to eightfold |
 
     Raises:
         ConfigurationError: A setting makes no sense, and how to mend it.

@@ -3,49 +3,12 @@
 import math
 import random
 from collections.abc import Mapping
-from typing import Protocol
 
 from zai_images._api.codes import OVERLOADED, TOO_MANY_IN_FLIGHT, TOO_OFTEN
 from zai_images._api.errors import RateLimitedError
 from zai_images._config import RetryPolicy
 from zai_images._limiter.bounds import LatencyBound, RateBound
 from zai_images._limiter.search import Limit, Place
-
-
-class LimitPolicy(Protocol):
-    """What says when to send; it is told of everything that happens."""
-
-    @property
-    def limit(self) -> int:
-        """How many places there are, as far as is known."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """What that number rests on."""
-        ...
-
-    def may_send(self, now: float, in_flight: int) -> tuple[bool, float | None]:
-        """Say whether one more may be sent, or when to ask again."""
-        ...
-
-    def on_send(self, sent: Place, now: float) -> None:
-        """Note a request that goes out."""
-        ...
-
-    def on_refused(
-        self, sent: Place, now: float, in_flight: int, error: RateLimitedError
-    ) -> None:
-        """Note a refusal."""
-        ...
-
-    def on_answer(self, sent: Place, now: float, *, picture: bool) -> None:
-        """Note any other answer."""
-        ...
-
-    def on_withdrawn(self, sent: Place) -> None:
-        """Note that a request did not reach the service."""
-        ...
 
 
 class Cooldown:
@@ -207,3 +170,6 @@ class FixedPolicy:
 
     def on_withdrawn(self, sent: Place) -> None:
         """Learn nothing."""
+
+
+LimitPolicy = AdaptivePolicy | FixedPolicy

@@ -130,7 +130,11 @@ class Call:
         retry = CallRetry(model.retry, model.shared.retry_budget, wait_budget)
         try:
             return await retry_until_final(
-                failed, self._attempt, retry, wait_budget, self._on_retry
+                failed,
+                self._attempt,
+                retry,
+                sleep=wait_budget.sleep,
+                on_retry=self._on_retry,
             )
         except ZaiImagesError as error:
             if error.billed == "no" and self._may_be_billed is not None:

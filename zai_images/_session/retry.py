@@ -168,7 +168,7 @@ class CallRetry:
             wait_budget.give_up()
         return True
 
-    def pause(self, error: ZaiImagesError) -> float:
+    def pause(self, error: BaseException) -> float:
         """Choose the seconds to wait, with jitter that only ever adds."""
         if isinstance(error, RateLimitedError) and error.code in CODES:
             return 0.0  # the gate knows when: it has heard of every refusal
@@ -181,12 +181,38 @@ class CallRetry:
         return seconds * random.uniform(1.0, 1.25)
 
 
+class DownloadRetry:
+    """The decisions about each failure to fetch one picture; trying again is free."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._first_pause = policy.download_pause
+        self._loop = asyncio.get_running_loop()
+        self._begun = self._loop.time()
+        self._tries = 0
+
+    def again(self, error: BaseException) -> bool:
+        """Tell whether the link is fetched once more after this."""
+        if not isinstance(error, FetchError) or error.lasting:
+            return False
+        self._tries += 1
+        if error.fresh:
+            return self._loop.time() - self._begun < FRESH_LINK * self._first_pause
+        return self._tries < _DOWNLOAD_TRIES
+
+    def pause(self, error: BaseException) -> float:
+        """Choose the seconds to wait, with jitter that only ever adds."""
+        del error
+        doubled = min(2.0 ** (self._tries - 1), 8.0)
+        return self._first_pause * doubled * random.uniform(1.0, 1.25)
+
+
 async def retry_until_final(
-    failed: ZaiImagesError,
+    failed: Exception,
     attempt: Callable[[], Awaitable[T]],
-    retry: CallRetry,
-    wait_budget: WaitBudget,
-    on_retry: Callable[[BaseException, float], None],
+    retry: CallRetry | DownloadRetry,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    on_retry: Callable[[BaseException, float], None] = lambda *_: None,
 ) -> T:
     """
     Go on after a first failure, until an attempt succeeds or fails for good.
@@ -194,43 +220,28 @@ async def retry_until_final(
     A first try that succeeds does not come here: tenacity's machinery costs as much as
     everything else about a call together.
     """
-
-    def wait(state: RetryCallState) -> float:
-        error = _failure(state)
-        return retry.pause(error) if isinstance(error, ZaiImagesError) else 0.0
-
-    def announce(state: RetryCallState) -> None:
-        error = _failure(state)
-        if error is not None:  # pragma: no branch - nobody sleeps after a success
-            on_retry(error, state.upcoming_sleep)
-
-    retrying = AsyncRetrying(
-        sleep=wait_budget.sleep,
-        stop=stop_never,  # `again` counts, each kind of failure for itself
-        wait=wait,
-        retry=retry_if_exception(retry.again),
-        before_sleep=announce,
-        reraise=True,
-    )
-    return await retrying.wraps(_after(failed, attempt))()
-
-
-def _after(
-    failed: Exception, attempt: Callable[[], Awaitable[T]]
-) -> Callable[[], Awaitable[T]]:
-    """Make attempts of which the first has been made, and failed like this."""
-    first: list[Exception] = [failed]
+    first = [failed]
 
     async def once_more() -> T:
         if first:
             raise first.pop()
         return await attempt()
 
-    return once_more
+    retrying = AsyncRetrying(
+        sleep=sleep,
+        stop=stop_never,  # `again` counts, each kind of failure for itself
+        wait=lambda state: retry.pause(_failure(state)),
+        retry=retry_if_exception(retry.again),
+        before_sleep=lambda state: on_retry(_failure(state), state.upcoming_sleep),
+        reraise=True,
+    )
+    return await retrying.wraps(once_more)()
 
 
-def _failure(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome is not None else None
+def _failure(state: RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome is not None else None
+    assert error is not None  # noqa: S101 - nobody waits after a success
+    return error
 
 
 async def retry_download(fetch: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
@@ -240,39 +251,9 @@ async def retry_download(fetch: Callable[[], Awaitable[T]], policy: RetryPolicy)
     Raises:
         FetchError: The last one.
     """
-    begun = asyncio.get_running_loop().time()
+    retry = DownloadRetry(policy)
     try:
         return await fetch()
     except FetchError as error:
         failed = error
-    return await _fetch_again(_after(failed, fetch), begun, policy)
-
-
-async def _fetch_again(
-    fetch: Callable[[], Awaitable[T]], begun: float, policy: RetryPolicy
-) -> T:
-    loop = asyncio.get_running_loop()
-
-    def again(error: BaseException) -> bool:
-        if not isinstance(error, FetchError) or error.lasting:
-            return False
-        waited = loop.time() - begun
-        return not error.fresh or waited < FRESH_LINK * policy.download_pause
-
-    def stop(state: RetryCallState) -> bool:
-        error = _failure(state)
-        fresh = isinstance(error, FetchError) and error.fresh
-        return state.attempt_number >= _DOWNLOAD_TRIES and not fresh
-
-    def wait(state: RetryCallState) -> float:
-        doubled = min(2.0 ** (state.attempt_number - 1), 8.0)
-        return policy.download_pause * doubled * random.uniform(1.0, 1.25)
-
-    retrying = AsyncRetrying(
-        sleep=asyncio.sleep,
-        stop=stop,
-        wait=wait,
-        retry=retry_if_exception(again),
-        reraise=True,
-    )
-    return await retrying.wraps(fetch)()
+    return await retry_until_final(failed, fetch, retry)
