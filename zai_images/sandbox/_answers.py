@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
+from importlib.resources import files
 from typing import Any, Final
 
 _BEIJING = timezone(timedelta(hours=8))
@@ -45,6 +46,7 @@ HTML: Final = (
     b"<body><center><h1>502 Bad Gateway</h1></center></body>\r\n</html>\r\n"
 )
 MISSING_PICTURE: Final = b'{"RetCode":-148654,"ErrMsg":"file not exist"}'
+WRONG_METHOD: Final = b'{"RetCode":-405,"ErrMsg":"method not allowed"}'
 BAD_SIGNATURE: Final = b'{"RetCode":-148643,"ErrMsg":"no authorization found"}'
 
 
@@ -83,7 +85,6 @@ def error_body(
 
 
 def success_body(
-    *,
     created: int,
     request_id: str,
     data: list[dict[str, str | None]],
@@ -99,3 +100,9 @@ def success_body(
             "request_id": request_id,
         }
     )
+
+
+_SHIPPED = files("zai_images.sandbox").joinpath("openapi.json").read_text("utf-8")
+# The endpoint's OpenAPI document, its server relative to where it was fetched: a tool
+# that is pointed at the sandbox must not go on to the service, which costs money.
+OPENAPI: Final = encode({**json.loads(_SHIPPED), "servers": [{"url": "/api"}]})

@@ -12,7 +12,7 @@ _PRICE = 0.01
 @attrs.frozen(kw_only=True)
 class BillEntry:
     """
-    One admitted request, as it was read.
+    An admitted request, as it was read.
 
     `body` is the whole JSON object, undocumented fields included; the other fields
     have the page's defaults filled in. `at` is the event loop's time at admission.
@@ -33,7 +33,9 @@ class BillEntry:
 
 class Bill:
     """
-    Every request that was admitted, counted at its admission, and the others' number.
+    The requests that were admitted, and the number of all the others.
+
+    A request is counted at its admission.
 
     `requests` is always `total + rejected + refusals + faulted`.
 

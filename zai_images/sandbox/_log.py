@@ -8,15 +8,15 @@ from typing import Any, Final
 import attrs
 from aiohttp import web
 
-_SECRET_HEADERS: Final = ("Authorization", "Proxy-Authorization", "Cookie")
+SECRET_HEADERS: Final = ("Authorization", "Proxy-Authorization", "Cookie")
 
-_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @attrs.define(kw_only=True)
 class LoggedRequest:
     """
-    One request to the API's origin, whatever became of it.
+    A request to the API's origin, whatever became of it.
 
     `at` is the event loop's time at which it had arrived whole (with asyncio's own
     loops that of `time.monotonic()`). `headers` are found in any case; Authorization,
@@ -55,14 +55,14 @@ class LoggedRequest:
 
 
 class Log:
-    """Keep every request to a handler, in the order of their arrival."""
+    """Every request to a handler, in the order of their arrival."""
 
     def __init__(self, api_key: str) -> None:
         self.requests: list[LoggedRequest] = []
         self._api_key = api_key
 
-    def kept(self, handler: _Handler) -> _Handler:
-        """Make a handler of which every request is kept."""
+    def kept(self, handler: Handler) -> Handler:
+        """Wrap a handler so that every request to it is kept."""
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             entry = await self._add(request)
@@ -81,7 +81,7 @@ class Log:
             body = b""  # the handler finds that out for itself
         headers = request.headers.copy()
         for name, value in request.headers.items():
-            secret = name.title() in _SECRET_HEADERS
+            secret = name.title() in SECRET_HEADERS
             headers[name] = "***" if secret else self._masked(value)
         entry = LoggedRequest(
             method=request.method,

@@ -2,18 +2,18 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import random
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self
 
 from aiohttp import web
 
 from zai_images.sandbox._bill import Bill
 from zai_images.sandbox._endpoint import BASE, Service
 from zai_images.sandbox._faults import Fault, FaultPlan
-from zai_images.sandbox._limits import Places
-from zai_images.sandbox._log import Log, LoggedRequest
+from zai_images.sandbox._limits import Knobs, Places
+from zai_images.sandbox._log import Handler, Log, LoggedRequest
 from zai_images.sandbox._picture_host import PictureHost, PictureRequest
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -21,12 +21,10 @@ _BACKLOG: Final = 1024
 # What is unanswered is ended by us before; this is for half-sent requests.
 _PATIENCE: Final = 0.1
 
-_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-
-class Sandbox:
+class Sandbox(Knobs):
     """
-    Serve the image API on loopback, without a key and without paying.
+    The image API on loopback, without a key of the service and without paying.
 
     Args:
         speed: how many times faster than life pictures and refusals come.
@@ -61,17 +59,18 @@ class Sandbox:
             raise ValueError("speed must be a positive number")
         if pictures not in ("drawn", "plain"):
             raise ValueError("pictures must be 'drawn' or 'plain'")
+        super().__init__(speed, limit, rate)
         self._api_key = api_key
-        self._places = Places(limit, rate)
+        self._places = Places(self)
         self._faults = FaultPlan(faults)
         self._host = PictureHost(api_key=api_key, drawn=pictures == "drawn")
         self._service = Service(
-            speed=speed,
+            knobs=self,
             api_key=api_key,
             places=self._places,
             faults=self._faults,
             host=self._host,
-            seed=seed,
+            random=random.Random(seed),
         )
         self._log = Log(api_key) if record else None
         self._origin: str | None = None
@@ -83,12 +82,7 @@ class Sandbox:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
@@ -144,33 +138,6 @@ class Sandbox:
         """The largest number of places that were taken at once."""
         return self._places.most_taken
 
-    @property
-    def speed(self) -> float:
-        """How many times faster than life pictures and refusals come."""
-        return self._service.speed
-
-    @speed.setter
-    def speed(self, speed: float) -> None:
-        self._service.speed = speed
-
-    @property
-    def limit(self) -> int | None:
-        """The number of places; a lower one lets those in flight finish."""
-        return self._places.limit
-
-    @limit.setter
-    def limit(self, limit: int | None) -> None:
-        self._places.limit = limit
-
-    @property
-    def rate(self) -> float | None:
-        """The number of pictures a minute."""
-        return self._places.rate
-
-    @rate.setter
-    def rate(self, rate: float | None) -> None:
-        self._places.rate = rate
-
     def next(self, *, times: int | None = 1, **fault: Any) -> None:  # noqa: ANN401
         """Let the next `times` requests meet a fault; takes the fields of `Fault`."""
         self._faults.add(Fault(times=times, **fault))
@@ -196,7 +163,7 @@ class Sandbox:
             raise RuntimeError("the sandbox is running already")
         self._closing = False
         async with AsyncExitStack() as stack:
-            stack.callback(self._host.close)
+            stack.callback(self._host.start())
             service = self._service.handle
             handler = service if self._log is None else self._log.kept(service)
             origin = await self._listen(stack, handler, port)
@@ -212,7 +179,7 @@ class Sandbox:
         if stack is not None:
             await stack.aclose()
 
-    async def _listen(self, stack: AsyncExitStack, handler: _Handler, port: int) -> str:
+    async def _listen(self, stack: AsyncExitStack, handler: Handler, port: int) -> str:
         # Handlers outlive their clients: the service goes on with a job that nobody
         # waits for any more, holds its place, and charges for it.
         server = web.Server(
@@ -227,13 +194,13 @@ class Sandbox:
         await web.TCPSite(runner, _LOOPBACK, port, backlog=_BACKLOG).start()
         return f"http://{_LOOPBACK}:{runner.addresses[0][1]}"
 
-    def _owned(self, handler: _Handler) -> _Handler:
-        """Remember the task of every answer, so that closing can end them all."""
+    def _owned(self, handler: Handler) -> Handler:
+        """Wrap a handler so that closing can end all its answers."""
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            if self._closing:
+            task = asyncio.current_task()
+            if self._closing or task is None:
                 return web.Response(status=503, headers={"Connection": "close"})
-            task = cast("asyncio.Task[Any]", asyncio.current_task())
             self._answering.add(task)
             try:
                 return await handler(request)
@@ -244,7 +211,6 @@ class Sandbox:
 
     async def _stop_answering(self) -> None:
         self._closing = True
-        answering = list(self._answering)
-        for task in answering:
+        for task in self._answering:
             task.cancel()
-        await asyncio.gather(*answering, return_exceptions=True)
+        await asyncio.gather(*self._answering, return_exceptions=True)
