@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
 from zai_images.sandbox._drawing import text as _lettering
-from zai_images.sandbox._drawing.pictures import MARK, picture, plain
+from zai_images.sandbox._drawing.pictures import MARK, drawn, plain
 
 ODD = {
     "chinese": "一只可爱的小猫坐在阳光明媚的窗台上，背景是蓝天和白云。",
@@ -65,37 +65,37 @@ def written(text, width=400, height=300, sizes=(17, 60)):
 @pytest.mark.parametrize("prompt", ODD.values(), ids=ODD.keys())
 @pytest.mark.parametrize("size", [(512, 512), (512, 2048)])
 def test_any_prompt_can_be_drawn(prompt, size):
-    image = decoded(picture(prompt, *size, drawn=True))
+    image = decoded(drawn(prompt, *size))
     assert (image.size, image.mode) == (size, "RGB")
     assert image.info["Comment"] == MARK
 
 
 @pytest.mark.parametrize("prompt", ODD.values(), ids=ODD.keys())
 def test_any_prompt_can_be_drawn_without_system_fonts(no_fonts, prompt):
-    assert decoded(picture(prompt, 512, 512, drawn=True)).size == (512, 512)
+    assert decoded(drawn(prompt, 512, 512)).size == (512, 512)
 
 
 @pytest.mark.parametrize("prompt", ODD.values(), ids=ODD.keys())
 def test_any_prompt_can_be_drawn_without_shaping(fonts_anew, monkeypatch, prompt):
     monkeypatch.setattr(ImageFont.core, "HAVE_RAQM", False)
     assert _lettering.face_for("a").layout_engine == ImageFont.Layout.BASIC
-    assert decoded(picture(prompt, 512, 512, drawn=True)).size == (512, 512)
+    assert decoded(drawn(prompt, 512, 512)).size == (512, 512)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=60))
 def test_any_text_at_all_can_be_drawn(prompt):
-    assert decoded(picture(prompt, 512, 512, drawn=True)).size == (512, 512)
+    assert decoded(drawn(prompt, 512, 512)).size == (512, 512)
 
 
-@pytest.mark.parametrize("drawn", [True, False])
-def test_a_picture_follows_from_its_prompt_alone(drawn):
-    assert picture("a", 512, 512, drawn=drawn) == picture("a", 512, 512, drawn=drawn)
-    assert picture("a", 512, 512, drawn=drawn) != picture("b", 512, 512, drawn=drawn)
+@pytest.mark.parametrize("make", [drawn, plain])
+def test_a_picture_follows_from_its_prompt_alone(make):
+    assert make("a", 512, 512) == make("a", 512, 512)
+    assert make("a", 512, 512) != make("b", 512, 512)
 
 
 def test_the_strip_with_the_mark_is_at_the_bottom():
-    image = decoded(picture("a fox", 1024, 768, drawn=True))
+    image = decoded(drawn("a fox", 1024, 768))
     strip = image.crop((0, 768 - 26, 1024, 768))
     grey = strip.convert("L").tobytes()
     dark = sum(value < 40 for value in grey)
@@ -120,13 +120,13 @@ def test_a_plain_picture_takes_less_than_ten_milliseconds():
 
 def test_without_pillow_a_picture_is_plain(monkeypatch):
     monkeypatch.setitem(sys.modules, "zai_images.sandbox._drawing.landscape", None)
-    assert picture("a fox", 512, 512, drawn=True) == plain("a fox", 512, 512)
+    assert drawn("a fox", 512, 512) == plain("a fox", 512, 512)
 
 
 def test_a_pillow_without_fonts_makes_plain_pictures(no_fonts, monkeypatch):
     _lettering._own.cache_clear()
     monkeypatch.setattr(ImageFont, "load_default", lambda _: ImageFont.ImageFont())
-    assert picture("a fox", 512, 512, drawn=True) == plain("a fox", 512, 512)
+    assert drawn("a fox", 512, 512) == plain("a fox", 512, 512)
 
 
 @pytest.mark.parametrize(
@@ -178,15 +178,15 @@ def test_a_word_of_another_font_keeps_its_blanks_in_a_line_from_right_to_left(
         _lettering, "face_for", lambda letter: own if letter in "aok" else system
     )
     text = _lettering.fit("قطة ok قطة", 900, 300, sizes=(17, 60))
-    drawn = []
+    written = []
 
     class Canvas:
         def text(self, place, text, colour, face, anchor):
             left = place[0]
-            drawn.append((left, left + face.getlength(text), text))
+            written.append((left, left + face.getlength(text), text))
 
     text.draw(Canvas(), 0, 0)
-    (left, last, _), (begin, end, word), (first, right, _) = drawn
+    (left, last, _), (begin, end, word), (first, right, _) = written
     assert (word, text.right_to_left) == ("ok", True)
     assert right == pytest.approx(text.width, abs=1)
     assert left == pytest.approx(0, abs=1)

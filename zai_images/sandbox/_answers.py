@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from importlib.resources import files
 from typing import Any, Final
 
@@ -62,8 +62,7 @@ def code_of(status: int) -> str:
 
 def new_request_id() -> str:
     """Make an id as the service does: Beijing time in 14 digits, then 16 hex."""
-    now = datetime.now(UTC).astimezone(_BEIJING)
-    return f"{now:%Y%m%d%H%M%S}{secrets.token_hex(8)}"
+    return f"{datetime.now(_BEIJING):%Y%m%d%H%M%S}{secrets.token_hex(8)}"
 
 
 def encode(value: object) -> bytes:
@@ -82,24 +81,6 @@ def error_body(
     if items := [dict(item) for item in content_filter]:
         envelope["contentFilter"] = items
     return encode(envelope)
-
-
-def success_body(
-    created: int,
-    request_id: str,
-    data: list[dict[str, str | None]],
-    content_filter: Iterable[Mapping[str, Any]],
-) -> bytes:
-    """Write the page's success, with the ids that real answers carry beside it."""
-    return encode(
-        {
-            "created": created,
-            "data": data,
-            "content_filter": [dict(item) for item in content_filter],
-            "id": request_id,
-            "request_id": request_id,
-        }
-    )
 
 
 _SHIPPED = files("zai_images.sandbox").joinpath("openapi.json").read_text("utf-8")

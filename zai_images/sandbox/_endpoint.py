@@ -14,14 +14,15 @@ from zai_images.sandbox._answers import (
     HTML,
     NOT_FOUND,
     OPENAPI,
+    encode,
     error_body,
     new_request_id,
     status_of,
-    success_body,
 )
 from zai_images.sandbox._bill import Bill, BillEntry
 from zai_images.sandbox._faults import Fault, FaultPlan
 from zai_images.sandbox._limits import Knobs, Places
+from zai_images.sandbox._log import read
 from zai_images.sandbox._picture_host import PictureHost, cut
 from zai_images.sandbox._validation import (
     Order,
@@ -84,7 +85,7 @@ class Service:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            raw = await _read(request)
+            raw = await read(request)
         except ConnectionError:
             return web.Response()  # half a request, and nobody left to answer
         # From here to the admission nothing is awaited, so the counts always agree.
@@ -96,7 +97,7 @@ class Service:
             order = read_order(request.content_type, raw)
         except RefusalError as refusal:
             self.bill.rejected += 1
-            return await self._refuse(refusal.code, refusal.message)
+            return await self._refuse(*refusal.args)
         job = _Job(order, self.faults.find(number, order.prompt))
         if job.fault.is_billed:
             return await self._generate(request, job)
@@ -161,8 +162,16 @@ class Service:
             return HTML
         if fault.action == "answer":
             return error_body(fault.answer_code, fault.message, fault.answer_filter)
-        data = self._data(job)
-        return success_body(job.created, job.request_id, data, fault.answer_filter)
+        return encode(
+            {
+                "created": job.created,
+                "data": self._data(job),
+                "content_filter": [dict(item) for item in fault.answer_filter],
+                # What real answers carry beside the page's fields.
+                "id": job.request_id,
+                "request_id": job.request_id,
+            }
+        )
 
     def _data(self, job: _Job) -> list[dict[str, str | None]]:
         if job.fault.action == "empty":
@@ -171,13 +180,6 @@ class Service:
             return [{"url": None}]
         link = self.host.link(job.order, job.request_id, job.fault, self.knobs.speed)
         return [{"url": link}]
-
-
-async def _read(request: web.BaseRequest) -> bytes | None:
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        return None
 
 
 def _answer(status: int, body: bytes, content_type: str = _JSON) -> web.Response:

@@ -1,4 +1,4 @@
-"""Trouble declared as data: which request it meets, and what happens to it."""
+"""Faults declared as data: which requests they meet, and what happens then."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -160,7 +160,7 @@ class Fault:
         return _UNSAFE if self.answer_code in _CONTENT_CODES else ()
 
     def fits(self, number: int, prompt: str) -> bool:
-        """Whether this fault is meant for the request."""
+        """Tell whether this fault is meant for the request."""
         return self.nth in (None, number) and self.prompt in (None, prompt)
 
 

@@ -9,14 +9,7 @@ _BURST: Final = 10.0
 
 @attrs.define(eq=False)
 class Knobs:
-    """
-    The settings that may be changed while the sandbox serves.
-
-    Attributes:
-        speed: how many times faster than life pictures and refusals come.
-        limit: pictures at once; a lower one lets those in flight finish.
-        rate: pictures a minute.
-    """
+    """The settings that may be changed while the sandbox serves."""
 
     speed: float
     limit: int | None
@@ -43,7 +36,9 @@ class Places:
         if limit is not None and self.taken >= limit:
             return "1302"
         if rate is not None:
-            self._fill(now, rate)
+            since = now if self._filled_at is None else self._filled_at
+            self._tokens = min(_BURST, self._tokens + (now - since) * rate / 60)
+            self._filled_at = now
             # A hair below one: ten times a tenth of a token must make a token.
             if self._tokens < 1 - 1e-9:
                 return "1303"
@@ -55,8 +50,3 @@ class Places:
     def free(self) -> None:
         """Give a place back."""
         self.taken -= 1
-
-    def _fill(self, now: float, rate: float) -> None:
-        since = now if self._filled_at is None else self._filled_at
-        self._tokens = min(_BURST, self._tokens + (now - since) * rate / 60)
-        self._filled_at = now

@@ -4,7 +4,7 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
@@ -15,14 +15,13 @@ import attrs
 from aiohttp import web
 
 from zai_images.sandbox._answers import BAD_SIGNATURE, MISSING_PICTURE, WRONG_METHOD
-from zai_images.sandbox._drawing.pictures import picture, plain
+from zai_images.sandbox._drawing.pictures import drawn, plain
 from zai_images.sandbox._faults import PICTURE_TROUBLES, Fault
 from zai_images.sandbox._log import SECRET_HEADERS
 from zai_images.sandbox._validation import Order
 
 _LIFETIME: Final = 30 * 24 * 3600
 _HARMLESS_HEADERS: Final = ("User-Agent", "Accept", "Referer")
-_DRAWERS: Final = 2
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +73,7 @@ class PictureHost:
         self._api_key = api_key
         self._drawn = drawn
         self._shelves: dict[str, _Shelf] = {}
-        self._drawers: ThreadPoolExecutor | None = None
+        self.drawers: ThreadPoolExecutor | None = None
 
     def link(self, order: Order, request_id: str, fault: Fault, speed: float) -> str:
         """Put an order's picture on the shelf and return its signed link."""
@@ -110,13 +109,6 @@ class PictureHost:
         )
         return response
 
-    def start(self) -> Callable[[], None]:
-        """Get threads to draw in; what is returned ends them, without waiting."""
-        # Threads of our own: drawings must not queue before the user's own
-        # `asyncio.to_thread` calls on the same loop.
-        self._drawers = drawers = ThreadPoolExecutor(_DRAWERS, "zai-images-sandbox")
-        return partial(drawers.shutdown, wait=False, cancel_futures=True)
-
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         if request.method not in ("GET", "HEAD"):
             return _json(405, WRONG_METHOD, {"Allow": "GET, HEAD"})
@@ -141,8 +133,8 @@ class PictureHost:
         width, height = map(int, order.size.split("x"))
         if not self._drawn:
             return plain(order.prompt, width, height)
-        make = partial(picture, order.prompt, width, height, drawn=True)
-        return await asyncio.get_running_loop().run_in_executor(self._drawers, make)
+        make = partial(drawn, order.prompt, width, height)
+        return await asyncio.get_running_loop().run_in_executor(self.drawers, make)
 
 
 def cut(response: web.Response, body: bytes) -> None:

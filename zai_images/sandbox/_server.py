@@ -4,6 +4,7 @@ import asyncio
 import math
 import random
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any, Final, Literal, Self
 
@@ -13,7 +14,7 @@ from zai_images.sandbox._bill import Bill
 from zai_images.sandbox._endpoint import BASE, Service
 from zai_images.sandbox._faults import Fault, FaultPlan
 from zai_images.sandbox._limits import Knobs, Places
-from zai_images.sandbox._log import Handler, Log, LoggedRequest
+from zai_images.sandbox._log import Handler, LoggedRequest, kept
 from zai_images.sandbox._picture_host import PictureHost, PictureRequest
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -37,10 +38,11 @@ class Sandbox(Knobs):
         seed: of the latencies.
         record: keep a `log` of every request; its memory grows with them.
 
-    `speed`, `limit` and `rate` may be set while it runs. All waiting is the running
-    event loop's, so a loop with virtual time moves it. A closed sandbox may be
-    started again; it keeps its bill, and its picture host moves to another port.
-    Only `start` and `aclose` belong to its loop; everything else is for any thread.
+    `speed`, `limit` and `rate` may be set while it runs; a lower limit lets those in
+    flight finish. All waiting is the running event loop's, so a loop with virtual time
+    moves it. A closed sandbox may be started again; it keeps its bill, and its picture
+    host moves to another port. Only `start` and `aclose` belong to its loop; everything
+    else is for any thread.
     """
 
     def __init__(  # noqa: PLR0913 - each is a separate knob of the service
@@ -72,7 +74,7 @@ class Sandbox(Knobs):
             host=self._host,
             random=random.Random(seed),
         )
-        self._log = Log(api_key) if record else None
+        self._log: list[LoggedRequest] | None = [] if record else None
         self._origin: str | None = None
         self._stack: AsyncExitStack | None = None
         self._answering: set[asyncio.Task[Any]] = set()
@@ -113,15 +115,10 @@ class Sandbox(Knobs):
 
     @property
     def log(self) -> Sequence[LoggedRequest]:
-        """
-        Every request to the API's origin, in the order of their arrival.
-
-        Raises:
-            RuntimeError: it was made without `record=True`.
-        """
+        """Every request to the API's origin; a RuntimeError without `record=True`."""
         if self._log is None:
             raise RuntimeError("no log is kept: make it with Sandbox(record=True)")
-        return tuple(self._log.requests)
+        return tuple(self._log)
 
     @property
     def picture_requests(self) -> Sequence[PictureRequest]:
@@ -163,9 +160,13 @@ class Sandbox(Knobs):
             raise RuntimeError("the sandbox is running already")
         self._closing = False
         async with AsyncExitStack() as stack:
-            stack.callback(self._host.start())
-            service = self._service.handle
-            handler = service if self._log is None else self._log.kept(service)
+            # Threads of our own: drawings must not queue before the user's own
+            # `asyncio.to_thread` calls on the same loop.
+            drawers = self._host.drawers = ThreadPoolExecutor(2, "zai-images-sandbox")
+            stack.callback(drawers.shutdown, wait=False, cancel_futures=True)
+            handler: Handler = self._service.handle
+            if self._log is not None:
+                handler = kept(handler, self._log, self.api_key)
             origin = await self._listen(stack, handler, port)
             self._host.origin = await self._listen(stack, self._host.handle, 0)
             # Unwound first, before the listeners would wait for their answers.

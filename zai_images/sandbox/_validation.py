@@ -25,12 +25,7 @@ _PREFIX = "Bearer "
 
 
 class RefusalError(Exception):
-    """Raised when the page does not allow a request; `code` is the business code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+    """Raised with a business code and a message when the page forbids a request."""
 
 
 @attrs.frozen(kw_only=True)

@@ -1,18 +1,16 @@
-"""Drawn pictures: a landscape whose colours follow from the prompt, and the prompt."""
+"""Drawn pictures: a landscape that follows from the prompt, with the prompt on it."""
 
-import colorsys
 import hashlib
 import io
 import math
 import random
 from typing import Final
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from zai_images.sandbox._drawing.text import face_for, fit, sized
 
-Colour = tuple[int, int, int]
 # As shares of the width and the height.
 _Point = tuple[float, float]
 
@@ -21,27 +19,22 @@ _SCALE: Final = 2
 _PANEL: Final = (10, 12, 20, 178)
 _STRIP: Final = (14, 15, 20)
 _STRIP_LETTERS: Final = (255, 196, 61)
-# Sky, horizon, far land, near land, sun; the prompt turns their hues a little.
+# Sky, horizon, far land, near land, sun.
 _PALETTES: Final = (
-    "2c2e62 f4a686 967298 1e1938 ffd996",
-    "6094c6 fde2c2 96abc9 24385c fff1d0",
-    "86bebc f0f3d8 7caa98 11342f ffe096",
-    "e59262 fce4b0 d38e6c 542529 fff6dc",
-    "0c1234 425494 3e4d84 090b1e f1f0d6",
-    "1a6a8e b6e7dd 60a5b0 09344d ffecba",
-    "7a3e70 fac0be be7a96 38163d ffe3ca",
-    "5a6a7f dee2df 96a2ac 252d39 ffc97a",
+    "#2c2e62 #f4a686 #967298 #1e1938 #ffd996",
+    "#6094c6 #fde2c2 #96abc9 #24385c #fff1d0",
+    "#86bebc #f0f3d8 #7caa98 #11342f #ffe096",
+    "#e59262 #fce4b0 #d38e6c #542529 #fff6dc",
+    "#0c1234 #425494 #3e4d84 #090b1e #f1f0d6",
+    "#1a6a8e #b6e7dd #60a5b0 #09344d #ffecba",
+    "#7a3e70 #fac0be #be7a96 #38163d #ffe3ca",
+    "#5a6a7f #dee2df #96a2ac #252d39 #ffc97a",
 )
 _LAYERS: Final = 5
 
 
 def draw(prompt: str, width: int, height: int, mark: str) -> bytes:
-    """
-    Draw the PNG of a prompt, with the mark in a strip and in the file.
-
-    Raises:
-        ImportError: Pillow was built without FreeType.
-    """
+    """Draw the PNG of a prompt; an ImportError where Pillow has no FreeType."""
     image = _background(prompt, width, height)
     short = min(width, height)
     strip = max(26, short // 22)
@@ -58,33 +51,31 @@ def draw(prompt: str, width: int, height: int, mark: str) -> bytes:
 def _background(prompt: str, width: int, height: int) -> Image.Image:
     digest = hashlib.blake2b(prompt.encode(), digest_size=8).digest()
     chance = random.Random(int.from_bytes(digest, "big"))
-    turn = chance.uniform(-0.06, 0.06)
-    palette = (_turned(colour, turn) for colour in chance.choice(_PALETTES).split())
+    palette = [ImageColor.getrgb(colour) for colour in chance.choice(_PALETTES).split()]
     sky, horizon, far, near, sun = palette
     width, height = width * _SCALE, height * _SCALE
-    image = Image.new("RGB", (1, 2))
-    image.putdata([sky, horizon])
-    image = image.resize((1, height), Image.Resampling.BICUBIC)
-    image = image.resize((width, height), Image.Resampling.NEAREST)
+    column = Image.linear_gradient("L").resize((1, height))
+    image = ImageOps.colorize(column, sky, horizon).resize((width, height))
     _draw_sun(image, chance, sun)
     canvas = ImageDraw.Draw(image)
     ridge = chance.choice((_hills, _peaks))
     for layer in range(_LAYERS):
         depth = layer / (_LAYERS - 1)
         outline = [*ridge(chance, depth), (2, 1), (-1, 1)]
-        colour = _mix(far, near, depth)
-        canvas.polygon([(x * width, y * height) for x, y in outline], colour)
+        colour = (round(a + (b - a) * depth) for a, b in zip(far, near, strict=True))
+        shape = [(x * width, y * height) for x, y in outline]
+        canvas.polygon(shape, tuple(colour))
     return image.reduce(_SCALE)
 
 
-def _draw_sun(image: Image.Image, chance: random.Random, colour: Colour) -> None:
+def _draw_sun(image: Image.Image, chance: random.Random, sun: tuple[int, ...]) -> None:
     x = image.width * chance.uniform(0.2, 0.8)
     y = image.height * chance.uniform(0.2, 0.45)
     size = min(image.size) * chance.uniform(0.08, 0.14)
     canvas = ImageDraw.Draw(image, "RGBA")
     for radius, alpha in ((size * 1.9, 40), (size * 1.4, 56), (size, 255)):
         box = (x - radius, y - radius, x + radius, y + radius)
-        canvas.ellipse(box, (*colour, alpha))
+        canvas.ellipse(box, (*sun, alpha))
 
 
 def _hills(chance: random.Random, depth: float) -> list[_Point]:
@@ -137,17 +128,3 @@ def _write_panel(image: Image.Image, prompt: str, short: int, bottom: int) -> No
     box = (left, top, left + width, top + height)
     canvas.rounded_rectangle(box, pad // 2, _PANEL)
     text.draw(canvas, left + pad, top + pad)
-
-
-def _turned(colour: str, turn: float) -> Colour:
-    parts = (part / 255 for part in bytes.fromhex(colour))
-    hue, lightness, saturation = colorsys.rgb_to_hls(*parts)
-    red, green, blue = colorsys.hls_to_rgb((hue + turn) % 1, lightness, saturation)
-    return round(255 * red), round(255 * green), round(255 * blue)
-
-
-def _mix(first: Colour, second: Colour, share: float) -> Colour:
-    red, green, blue = (
-        round(a + (b - a) * share) for a, b in zip(first, second, strict=True)
-    )
-    return red, green, blue

@@ -1,8 +1,8 @@
 """
-A prompt in a box: wrapped, fitted, and legible as far as this machine's fonts go.
+A prompt as lines of letters that fit a box.
 
-Shaping and the direction of letters are Pillow's. Here every letter gets a font that
-has it, and every line its words; what no font has is said in words.
+Pillow shapes the letters and finds their direction. This module gives each letter a
+font that has it, breaks the lines, and says in words which script has no font.
 """
 
 import math
@@ -37,9 +37,7 @@ _MOST_CHARACTERS: Final = 10_000
 # Chinese and Japanese break between any two characters, but not before the
 # punctuation that ends a phrase. A word longer than 24 letters may break too, but
 # not before a mark.
-_WIDE: Final = (
-    "\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\U0001f000-\U0003ffff"
-)
+_WIDE: Final = "\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\U0001f000-\U0003ffff"
 _CLOSING: Final = "、。〉》」』】〕！），．：；？］｝"
 _WORD: Final = re.compile(
     rf"([^\s{_WIDE}{_CLOSING}]{{1,24}}[^\s\w{_WIDE}{_CLOSING}]{{0,8}}"
@@ -49,16 +47,12 @@ _WORD: Final = re.compile(
 
 @attrs.frozen
 class _Word:
-    """Letters of one font that stay on one line, and the blank behind them."""
+    """Letters that stay on one line; the width is in multiples of the letter size."""
 
     face: Face
     text: str
+    width: float
     ends_line: bool
-
-    @property
-    def width(self) -> float:
-        """The width as a multiple of the letter size."""
-        return self.face.getlength(self.text) / _MEASURE
 
 
 @attrs.frozen(kw_only=True)
@@ -86,19 +80,14 @@ class Lettering:
             x: float = left + (self.width - _length(line) if self.right_to_left else 0)
             for face, text in reversed(line) if self.right_to_left else line:
                 word, width = text.rstrip(), face.getlength(text)
-                # The blank behind a word is on its left where that is onwards.
+                # From right to left, the blank after a word is on its left.
                 gap = width - face.getlength(word) if self.right_to_left else 0
                 canvas.text((x + gap, y), word, "white", face, "ls")
                 x += width
 
 
 def fit(text: str, width: int, height: int, *, sizes: tuple[int, int]) -> Lettering:
-    """
-    Lay a text out as large as the box allows, or cut it at the smallest size.
-
-    Raises:
-        ImportError: Pillow was built without FreeType.
-    """
+    """Lay a text out as large as the box allows, or cut it at the smallest size."""
     smallest, largest = sizes
     text = _cleaned(text[:_MOST_CHARACTERS])
     words = list(_words(_legible(text)))
@@ -127,7 +116,7 @@ def _length(line: Iterable[tuple[Face, str]]) -> float:
 
 
 def _cleaned(text: str) -> str:
-    """Drop what only steers how others look; make each gap one blank or line end."""
+    """Drop characters that only steer others, and reduce each gap to one blank."""
     shown = "".join(
         character
         for character in unicodedata.normalize("NFC", text)
@@ -151,14 +140,16 @@ def _legible(text: str) -> str:
     return f"{notice}\n{rest}" if any(map(str.isalnum, rest)) else notice
 
 
-def _words(text: str) -> Iterator[_Word]:
-    for face, group in groupby(_lettered(text), lambda letter: letter[0]):
+def _words(prompt: str) -> Iterator[_Word]:
+    for face, group in groupby(_lettered(prompt), lambda letter: letter[0]):
         for word, gap in _WORD.findall("".join(letter for _, letter in group)):
-            yield _Word(face, word + " " * len(gap), gap == "\n")
+            text = word + " " * len(gap)
+            width = face.getlength(text) / _MEASURE
+            yield _Word(face, text, width, ends_line=gap == "\n")
 
 
 def _lettered(text: str) -> Iterator[tuple[Face, str]]:
-    """Give each letter a font; what is no letter stays in the one before it."""
+    """Give each letter a font; other characters keep the font before them."""
     face = face_for("a")
     for letter in text:
         if letter.isalpha() or not (letter.isspace() or has(face, letter)):
@@ -194,7 +185,7 @@ def face_for(character: str) -> Face:
 
 @lru_cache(maxsize=1 << 16)
 def has(face: Face, character: str) -> bool:
-    """Whether a font has a character."""
+    """Tell whether a font has a character."""
     # Pillow does not say, but draws the same sign for every one that is missing; not
     # shaped, for that would add a dotted circle to a mark that stands alone.
     unshaped = sized(face, _MEASURE, ImageFont.Layout.BASIC)
