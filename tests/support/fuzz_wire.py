@@ -96,7 +96,7 @@ async def check_served(body: dict[str, object]) -> None:
     try:
         read_order("application/json", raw)
     except RefusalError as refusal:
-        code: str | None = refusal.code
+        code: str | None = refusal.args[0]
     else:
         code = None
     async with Sandbox(speed=1000, pictures="plain") as sandbox:

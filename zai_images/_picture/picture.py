@@ -21,7 +21,7 @@ class Picture:
 
     Attributes:
         data: The file's bytes, as the service made them.
-        media_type: `image/png`, `image/jpeg`, `image/webp` or `image/gif`, by content.
+        media_type: `image/png`, `image/jpeg` or `image/webp`, by content.
         width: Pixels, from the file's header.
         height: Pixels, from the file's header.
         latency: Seconds the request was in service; None for a bare download.
