@@ -4,11 +4,8 @@ import struct
 
 import pytest
 
-from zai_images import SessionConfig
-from zai_images._http.addresses import AddressRefusedError, check_link
-from zai_images._http.downloader import Downloader, _unreached
 from zai_images._picture.header import NotAPictureError
-from zai_images._picture.picture import FetchError, inspect
+from zai_images._picture.picture import inspect
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(
     ">I4sIIBBBBBI", 13, b"IHDR", 8, 8, 8, 2, 0, 0, 0, 0
@@ -29,33 +26,6 @@ def test_a_picture_of_endless_parts_is_none(data, kind):
         inspect(data)
 
 
-@pytest.mark.parametrize("host", ["cafe.fade", "ad.bed.cafe"])
-def test_a_name_that_could_be_hexadecimal_is_a_name(host):
-    assert check_link(f"https://{host}/a.png", loopback=False, proxied=False)
-
-
-def test_a_refused_address_is_named_among_several_failures():
-    """Where a name has several addresses, each is tried and all failures are told."""
-    refused = AddressRefusedError("10.0.0.1 is not public")
-    error = OSError("no connection")
-    error.__cause__ = ExceptionGroup("two tries", [refused, OSError("unreachable")])
-
-    found = _unreached(error)
-
-    assert "10.0.0.1 is not public" in str(found)
-    assert found.lasting
-
-
 def test_a_gif_without_a_picture_in_it_is_none():
     with pytest.raises(NotAPictureError, match="the GIF has no pixels"):
         inspect(b"GIF89a" + struct.pack("<HHBBB", 8, 8, 0, 0, 0) + b"\x3b")
-
-
-async def test_a_public_address_in_an_odd_spelling_is_not_tried_again():
-    """It may lead elsewhere than it seems to, so no connection is made to it."""
-    downloader = Downloader(SessionConfig(api_key="k"))
-    with pytest.raises(FetchError, match="not a URL") as caught:
-        await downloader.fetch("https://8.8.2056/a.png")
-    await downloader.aclose()
-
-    assert caught.value.lasting

@@ -1,4 +1,4 @@
-"""Sessions as most tests want them: at a server of the test's, or at no server at all."""
+"""Sessions as most tests want them: at a server of their own, or at none at all."""
 
 import json
 
@@ -19,11 +19,11 @@ def plain(**settings) -> Sandbox:
 
 
 def client(server, **settings) -> ImageSession:
-    """Make a session at a sandbox or any server with a `base_url`."""
+    """Make a session at a sandbox, at any server with a `base_url`, or at a URL."""
     own, config = _split(settings)
     key = getattr(server, "api_key", KEY)
-    config = SessionConfig(api_key=key, base_url=server.base_url, **config)
-    return ImageSession(config, **own)
+    base_url = getattr(server, "base_url", server)
+    return ImageSession(SessionConfig(api_key=key, base_url=base_url, **config), **own)
 
 
 def scripted(*script: Script, **settings) -> ImageSession:
@@ -31,6 +31,11 @@ def scripted(*script: Script, **settings) -> ImageSession:
     own, config = _split(settings)
     config = SessionConfig(api_key=KEY, **config)
     return ImageSession(config, http=ScriptedTransport(script), **own)
+
+
+def offline(*script: Script, **settings) -> ImageSession:
+    """Make a scripted session whose links may lead to a picture host of the test's."""
+    return scripted(*script, base_url=NOWHERE, **settings)
 
 
 def saying(body: object, status: int = 200, **fields) -> Script:
