@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.clients import client, plain
+from support.processes import unmeasured
 
 from zai_images import (
     BatchRunner,
@@ -37,6 +38,7 @@ def peak(count: int) -> int:
     ran = subprocess.run(
         [sys.executable, "-c", BULK, str(count)],
         stdout=subprocess.PIPE,
+        env=unmeasured(),
         check=True,
     )
     return int(ran.stdout)

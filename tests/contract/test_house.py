@@ -1,7 +1,6 @@
 """The shape of the house: floors, walls, one owner a dependency, a thin porch."""
 
 import ast
-import os
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -9,6 +8,7 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from support.processes import unmeasured
 
 import zai_images
 
@@ -57,7 +57,7 @@ def python(code: str) -> str:
     """Run code in a process of its own, where not even coverage has loaded a thing."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        env={k: v for k, v in os.environ.items() if not k.startswith("COV")},
+        env=unmeasured(),
         check=True,
         capture_output=True,
         text=True,

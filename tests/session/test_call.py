@@ -25,36 +25,6 @@ from zai_images.testing import Script, ScriptedTransport
 
 class TestPlaces:
     @pytest.mark.looptime
-    async def test_fixed_places_are_five_by_default_and_never_more(self):
-        async with Sandbox(limit=5, pictures="plain") as sandbox:
-            config = SessionConfig(
-                api_key=sandbox.api_key, base_url=sandbox.base_url, adaptive=False
-            )
-            async with ImageSession(config) as session:
-                calls = [session.generate(f"fox {n}") for n in range(12)]
-                await asyncio.gather(*calls)
-                stats = session.stats()
-
-            assert sandbox.bill.total == 12
-            assert stats.refusals == 0
-            latency = stats.models["cogview-4-250304"].latency["standard"]
-            assert 5 <= latency.median <= latency.p95 <= 10
-            assert latency.window == (5.0, 10.0)
-        assert session.stats() == stats  # what was learned outlives the session
-
-    @pytest.mark.looptime
-    async def test_each_model_has_places_of_its_own(self):
-        config = SessionConfig(api_key=KEY, max_in_flight=1)
-        transport = ScriptedTransport([Script(delay=5)])
-        async with ImageSession(config, http=transport) as session:
-            await asyncio.gather(
-                session.generate("a fox"), session.generate("a fox", model="glm-image")
-            )
-
-            assert asyncio.get_running_loop().time() < 6
-            assert set(session.stats().models) == {"cogview-4-250304", "glm-image"}
-
-    @pytest.mark.looptime
     async def test_a_call_that_gets_no_place_in_time_is_busy_and_free(self):
         config = SessionConfig(api_key=KEY, max_in_flight=1)
         transport = ScriptedTransport([Script(delay=60)])

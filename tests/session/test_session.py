@@ -1,6 +1,5 @@
 """The session as its users hold it: opening, closing, borrowing, asking."""
 
-import asyncio
 import contextlib
 import gc
 import json
@@ -57,50 +56,6 @@ class TestOpeningAndClosing:
         assert session.config.api_key == "sk-config"
         assert session.config.base_url == "https://example.com/v4"
         assert session.config.max_in_flight == 3
-
-    def test_one_session_serves_one_loop_after_another(self):
-        """A notebook restarts its loop, and a test has one of its own."""
-
-        async def one_picture(session: ImageSession) -> None:
-            async with Sandbox(speed=1000, pictures="plain") as sandbox:
-                # The port is new with each loop, so point the session at it.
-                session.config = SessionConfig(
-                    api_key=sandbox.api_key, base_url=sandbox.base_url
-                )
-                picture = await session.generate_picture("a fox")
-                assert picture.width == 1024
-
-        session = ImageSession(api_key="sk-sandbox", base_url="http://127.0.0.1:1")
-        for _ in range(3):
-            asyncio.run(one_picture(session))
-        asyncio.run(session.aclose())
-
-        assert session.stats().pictures == 3
-
-    async def test_one_session_does_not_serve_two_running_loops(self):
-        session = scripted()
-        await session.generate("a fox")
-
-        def elsewhere() -> None:
-            asyncio.run(session.generate("a fox"))
-
-        with pytest.raises(ConfigurationError, match="another running event loop"):
-            await asyncio.to_thread(elsewhere)
-        await session.aclose()
-
-    def test_a_session_goes_on_when_its_loop_rests_unclosed(self):
-        """The first loop may run again, so what was open there is left, and warns."""
-        session = scripted()
-        loops = asyncio.new_event_loop(), asyncio.new_event_loop()
-        with pytest.warns(ResourceWarning, match="Unclosed client session"):
-            for loop in loops:
-                assert loop.run_until_complete(session.generate("a fox"))
-            loops[-1].run_until_complete(session.aclose())
-            gc.collect()
-        for loop in loops:
-            loop.close()
-
-        assert session.stats().pictures == 2
 
     async def test_a_forgotten_session_warns(self):
         gc.collect()  # other tests' litter is not this one's
@@ -166,19 +121,6 @@ class TestBorrowedSessions:
         ):
             with pytest.raises(ConfigurationError, match="aiohttp cannot send"):
                 await session.generate("a fox")
-
-    async def test_the_pool_of_a_borrowed_session_is_a_ceiling(self):
-        connector = aiohttp.TCPConnector(limit=2)
-        async with (
-            aiohttp.ClientSession(connector=connector) as http,
-            answering(GOOD) as server,
-            ImageSession(api_key=KEY, base_url=server.base_url, http=http) as session,
-        ):
-            await session.generate("a fox")
-
-            await asyncio.gather(*(session.generate(f"fox {n}") for n in range(9)))
-            found = session.stats().models["cogview-4-250304"]
-            assert (found.limit, found.limit_reason) == (2, "connector")
 
     async def test_something_else_as_http_is_refused(self):
         async with contextlib.AsyncExitStack() as stack:
