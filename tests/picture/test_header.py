@@ -1,10 +1,12 @@
 """What bytes are a picture, without any network."""
 
+import io
 import struct
 
 import pytest
+from PIL import Image
 
-from zai_images._picture.header import NotAPictureError
+from zai_images._picture.header import NotAPictureError, measure
 from zai_images._picture.picture import inspect
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(
@@ -29,3 +31,24 @@ def test_a_picture_of_endless_parts_is_none(data, kind):
 def test_a_gif_without_a_picture_in_it_is_none():
     with pytest.raises(NotAPictureError, match="the GIF has no pixels"):
         inspect(b"GIF89a" + struct.pack("<HHBBB", 8, 8, 0, 0, 0) + b"\x3b")
+
+
+def drawn(kind: str, size: tuple[int, int]) -> bytes:
+    """Have Pillow write a picture, which knows nothing of our reader."""
+    buffer = io.BytesIO()
+    Image.effect_noise(size, 50).convert("RGB").save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 11), (512, 1024)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_what_pillow_writes_has_the_size_that_pillow_gave_it(kind, size):
+    assert measure(drawn(kind, size)) == (f"image/{kind.lower()}", *size)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_a_picture_cut_off_anywhere_is_none(kind):
+    whole = drawn(kind, (9, 7))
+    for length in range(len(whole)):
+        with pytest.raises(NotAPictureError):
+            measure(whole[:length])
