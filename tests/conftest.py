@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import itertools
 import resource
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -12,6 +13,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 
 pytest_plugins = ["support.judge.fixtures", "support.tried"]
+
+_numbers = itertools.count()
 
 
 def pytest_configure() -> None:
@@ -60,7 +63,10 @@ def _own_state_and_limits(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
     """Keep what is remembered from run to run, and `ulimit -n`, out of the tests."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    # Not by `mktemp`, which looks at all folders that are there, thousands of times.
+    state = tmp_path_factory.getbasetemp() / "state" / str(next(_numbers))
+    state.mkdir(parents=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
     before, set_back = resource.getrlimit(resource.RLIMIT_NOFILE), resource.setrlimit
     yield
     set_back(resource.RLIMIT_NOFILE, before)

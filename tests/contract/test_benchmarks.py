@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.processes import unmeasured
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 HEADS = {
@@ -23,6 +24,7 @@ def quick(name, *arguments):
     return subprocess.run(
         [sys.executable, FOLDER / f"{name}.py", "--quick", *arguments],
         check=False,
+        env=unmeasured(),
         capture_output=True,
         text=True,
         timeout=110,

@@ -1,14 +1,12 @@
 """What bytes are a picture, without any network."""
 
+import io
 import struct
 
 import pytest
-from support.pictures import picture
+from PIL import Image
 
-from zai_images import SessionConfig
-from zai_images._http.addresses import AddressRefusedError, check_link
-from zai_images._http.downloader import Downloader, FetchError, _unreached
-from zai_images._picture.header import NotAPictureError
+from zai_images._picture.header import NotAPictureError, measure
 from zai_images._picture.picture import inspect
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(
@@ -30,34 +28,28 @@ def test_a_picture_of_endless_parts_is_none(data, kind):
         inspect(data)
 
 
-@pytest.mark.parametrize("host", ["cafe.fade", "ad.bed.cafe"])
-def test_a_name_that_could_be_hexadecimal_is_a_name(host):
-    assert check_link(f"https://{host}/a.png", loopback=False, proxied=False)
-
-
-def test_a_refused_address_is_named_among_several_failures():
-    """Where a name has several addresses, each is tried and all failures are told."""
-    refused = AddressRefusedError("10.0.0.1 is not public")
-    error = OSError("no connection")
-    error.__cause__ = ExceptionGroup("two tries", [refused, OSError("unreachable")])
-
-    found = _unreached(error)
-
-    assert "10.0.0.1 is not public" in str(found)
-    assert found.lasting
-
-
 def test_a_gif_is_not_a_picture_as_other_unknown_bytes_are_not():
     """No document of the service names the format."""
     with pytest.raises(NotAPictureError, match="it is not a picture"):
-        inspect(picture("GIF"))
+        inspect(drawn("GIF", (8, 8)))
 
 
-async def test_a_public_address_in_an_odd_spelling_is_not_tried_again():
-    """It may lead elsewhere than it seems to, so no connection is made to it."""
-    downloader = Downloader(SessionConfig(api_key="k"))
-    with pytest.raises(FetchError, match="not a URL") as caught:
-        await downloader.fetch("https://8.8.2056/a.png")
-    await downloader.aclose()
+def drawn(kind: str, size: tuple[int, int]) -> bytes:
+    """Have Pillow write a picture, which knows nothing of our reader."""
+    buffer = io.BytesIO()
+    Image.effect_noise(size, 50).convert("RGB").save(buffer, kind)
+    return buffer.getvalue()
 
-    assert caught.value.lasting
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 11), (512, 1024)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_what_pillow_writes_has_the_size_that_pillow_gave_it(kind, size):
+    assert measure(drawn(kind, size)) == (f"image/{kind.lower()}", *size)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_cut_off_anywhere_is_none(kind):
+    whole = drawn(kind, (9, 7))
+    for length in range(len(whole)):
+        with pytest.raises(NotAPictureError):
+            measure(whole[:length])

@@ -1,11 +1,13 @@
-"""The command line in this process, with nobody's own state."""
+"""The command line in this process, and a canary key that must not be seen."""
 
 import asyncio
 import json
+import logging
 from types import SimpleNamespace
 
 import pytest
 from support.keys import KEY
+from support.leaks import CANARY, Records, hits
 
 from zai_images.cli import main
 
@@ -35,3 +37,26 @@ def prompts(tmp_path):
         return name
 
     return prompts
+
+
+@pytest.fixture
+def logged(request):
+    """Hear everything that anybody logs."""
+    records, root = Records(), logging.getLogger()
+    names = ("aiohttp", "aiohttp.client", "aiohttp.internal", "asyncio", "zai_images")
+    loggers = [root, *map(logging.getLogger, names)]
+    before = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.DEBUG)
+    root.addHandler(records)
+    yield records
+    root.removeHandler(records)
+    for one, level in zip(loggers, before, strict=True):
+        one.setLevel(level)
+    assert not any(map(hits, records.texts))
+
+
+@pytest.fixture
+def environment(monkeypatch):
+    """Give the canary key as a user would, so that no frame of the test holds it."""
+    monkeypatch.setenv("ZAI_API_KEY", CANARY)

@@ -7,154 +7,25 @@ tracebacks with the variables of their frames, events, pickles, or any file.
 
 import asyncio
 import contextlib
-import gc
-import json
-import logging
-import os
 import re
 import ssl
-import warnings
-from pathlib import Path
 
-import aiohttp
 import pytest
 from support.certificates import self_signed
 from support.faults import FaultServer, ok, unused_port
-from support.leaks import CANARY, Records, hits, of_error, of_files, of_object, warned
-from support.strange import GOOD, answering, refusal, written
+from support.leak_cases import ANSWERS, BAD_KEYS, K, config, failing, seen, then
+from support.leaks import CANARY, hits, of_error
+from support.strange import GOOD, answering, written
 
 from zai_images import (
-    BatchRunner,
     ConfigurationError,
-    ImageRequest,
     ImageSession,
-    RetryPolicy,
-    SessionConfig,
-    Timeouts,
 )
 
-pytestmark = pytest.mark.tried("kinds of failure that could show the key")
-K = CANARY
-
-
-def seen(*shown):
-    """List where the key was seen."""
-    return [where for part in shown for where, text in part if hits(text)]
-
-
-@pytest.fixture(autouse=True)
-def logged(request):
-    """Hear everything that anybody logs."""
-    records, root = Records(), logging.getLogger()
-    names = ("aiohttp", "aiohttp.client", "aiohttp.internal", "asyncio", "zai_images")
-    loggers = [root, *map(logging.getLogger, names)]
-    before = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.DEBUG)
-    root.addHandler(records)
-    yield records
-    root.removeHandler(records)
-    for one, level in zip(loggers, before, strict=True):
-        one.setLevel(level)
-    assert not any(map(hits, records.texts))
-
-
-@pytest.fixture
-def environment(monkeypatch):
-    monkeypatch.setenv("ZAI_API_KEY", K)
-
-
-def config(base_url, **settings):
-    """Take the key from the environment, so that no frame of the test holds it."""
-    quick = RetryPolicy(first_pause=0.0, connect_errors=1)
-    return SessionConfig.from_env(
-        base_url=base_url,
-        **({"retry": quick, "timeouts": Timeouts(total=9)} | settings),
-    )
-
-
-async def failing(make, *, http=None, session_options=None, but=(), **settings):
-    """Make a call that fails, and look for the key everywhere."""
-    asyncio.get_running_loop().set_debug(True)
-    events = []
-    caught = None
-    try:
-        one = ImageSession(
-            make(**settings),
-            http=http,
-            **({"observer": events.append} | (session_options or {})),
-        )
-        try:
-            await one.generate_picture("a fox")
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is looked at
-            caught = error
-        looked = [of_object(x) for x in (one, one.config, one.stats())]
-        if one.requester.resources is not None:
-            parts = (
-                one.requester.resources,
-                one.requester.resources.transport,
-                one.requester.resources.downloader,
-            )
-            looked += [of_object(x) for x in parts]
-        found = [one for one in seen(*looked) if one not in but]
-        await one.aclose()
-    except Exception as error:  # noqa: BLE001 - same
-        caught, found = error, []
-    found += seen(*map(of_object, events))
-    for event in events:
-        if (error := getattr(event, "error", None)) is not None:
-            found += seen(of_error(error))
-    assert caught is not None
-    return caught, found + seen(of_error(caught))
-
-
-# What a service, or a proxy that believes itself one, may answer with the key in it.
-ANSWERS = {
-    "wrong key, by code": (401, refusal("1000", f"bad key {K}")),
-    "wrong key, by status": (401, {"message": f"Bearer {K}"}),
-    "wrong key, as a page": (401, f"<html>{K}</html>".encode()),
-    "no balance": (429, refusal("1113", f"{K} has no balance")),
-    "quota": (429, refusal("1304", f"{K} until 2030-01-01 00:00:00")),
-    "one model": (429, refusal("1311", K)),
-    "forbidden": (403, {"error": K}),
-    "content": (400, refusal("1301", K)),
-    "content, in the filter": (
-        400,
-        refusal("1301") | {"contentFilter": [{"role": K, "level": 0}]},
-    ),
-    "server error": (500, refusal("1234", K)),
-    "server error as a page": (502, f"<pre>Authorization: {K}</pre>".encode()),
-    "rejected": (400, refusal("1210", K)),
-    "not there": (404, {"code": 404, "msg": K, "success": False}),
-    "error in a list": (400, {"error": [{"code": "1210", "message": K}]}),
-    "error with 200": (200, refusal("1210", K)),
-    "unlisted code": (200, refusal("9999", K)),
-    "the key for a code": (200, refusal(K, "x")),
-    "the key for a code, with 400": (400, refusal(K, "x")),
-    "a code that is cut off in it": (400, refusal("x" * 29 + K, "x")),
-    "a message that is cut off in it": (400, refusal("1210", "x" * 285 + K)),
-    "a page that is cut off in it": (200, b"x" * 1985 + K.encode()),
-    "a page whose beginning is": (200, b"x" * 286 + K.encode()),
-    "no picture": (200, {"created": 1, "data": [], "debug": K}),
-    "no link": (200, {"data": [{"b64_json": K}]}),
-    "request id in the body": (400, refusal("1210") | {"request_id": K}),
-    "request id in a header": (400, refusal("1210"), {"X-Request-Id": K}),
-    "Retry-After": (429, refusal("1302"), {"Retry-After": K}),
-    "written as escapes": (
-        400,
-        b'{"error":{"code":"1210","message":"%b"}}'
-        % "".join(f"\\u{ord(char):04x}" for char in K).encode(),
-    ),
-    "with what is not seen in it": (400, refusal("1210", "\0".join(K))),
-    "twice": (400, refusal("1210", f"{K}{K} {K[:12]} {K}")),
-    "in a link that is refused": (200, {"data": [{"url": f"ftp://x.example/{K}"}]}),
-    "in a link's host": (200, {"data": [{"url": f"http://{K}.example/"}]}),
-    "in a link's user": (200, {"data": [{"url": f"https://{K}@x.example/"}]}),
-    "in a link's query": (200, {"data": [{"url": f"ftp://x.example/?k={K}"}]}),
-    "a redirect with it": (307, b"", {"Location": f"https://x.example/?key={K}"}),
-    "a cookie with it": (400, refusal("1210"), {"Set-Cookie": f"k={K}; Domain=\\"}),
-    "its Bearer": (400, refusal("1210", f"Authorization: Bearer {K}")),
-}
+pytestmark = [
+    pytest.mark.tried("kinds of failure that could show the key"),
+    pytest.mark.usefixtures("logged"),
+]
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
@@ -171,18 +42,6 @@ async def test_an_answer_that_quotes_it(answer, environment):
     assert CANARY.encode() in service.seen[0]
 
 
-def then(data, *, close=True):
-    async def script(server, wire):
-        await server.read(wire)
-        await wire.send(data)
-        if close:
-            wire.writer.close()
-        else:
-            await asyncio.sleep(3600)
-
-    return script
-
-
 async def reset(server, wire):
     await server.read(wire)
     wire.reset()
@@ -196,6 +55,8 @@ async def endless(server, wire):
 
 
 KEY = K.encode()
+
+
 BROKEN = {
     "reset": reset,
     "endless": endless,
@@ -324,18 +185,6 @@ async def test_a_request_that_does_not_get_there(where, environment):
     assert found == [], found
 
 
-BAD_KEYS = {
-    "a line's end within": f"{K}\nx{K}",
-    "a line's end and a header": f"{K}\r\nX: y",
-    "a letter of another script": f"{K}é",
-    "a blank within": f"{K} {K}",
-    "an end of text": f"{K}\x01",
-    "half of a surrogate pair": f"{K}\udc80",
-    "with its Bearer": f"Bearer {K}",
-    "in quotes of another kind": f"“{K}”",
-}
-
-
 @pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS)
 @pytest.mark.parametrize("way", ["environment", "argument", "other argument"])
 def test_a_key_that_is_none(key, way, monkeypatch):
@@ -380,166 +229,6 @@ async def test_a_certificate_nobody_vouches_for(environment, tmp_path):
     assert found == [], found
 
 
-class End(BaseException):
-    """Stand for what ends a process, and would end the loop of the test."""
-
-
-async def in_flight(service):
-    while not service.posts:
-        await asyncio.sleep(0)
-
-
-@pytest.mark.looptime
-class TestOnTheWay:
-    """Calls that are cut short, crashes of others, and objects that stay behind."""
-
-    @pytest.fixture(autouse=True)
-    async def service(self, environment):
-        asyncio.get_running_loop().set_debug(True)
-        async with FaultServer(then(b"", close=False)) as service:
-            yield service
-
-    async def test_cancelled_before_it_was_written(self, service):
-        async with ImageSession(config(service.base_url)) as session:
-            task = asyncio.create_task(session.generate("a fox"))
-            await asyncio.sleep(0)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError) as caught:
-                await task
-
-        assert seen(of_error(caught.value)) == []
-
-    async def test_cancelled_in_flight(self, service):
-        async with ImageSession(config(service.base_url)) as session:
-            task = asyncio.create_task(session.generate("a fox"))
-            await in_flight(service)
-            shown = [("task", repr(task)), ("tasks", repr(asyncio.all_tasks()))]
-            task.cancel("stop")
-            with pytest.raises(asyncio.CancelledError) as caught:
-                await task
-
-        assert seen(of_error(caught.value), shown) == []
-
-    async def test_timed_out_by_the_caller(self, service):
-        async with ImageSession(config(service.base_url)) as session:
-            with pytest.raises(TimeoutError) as caught:
-                async with asyncio.timeout(2):
-                    await session.generate("a fox")
-
-        assert seen(of_error(caught.value)) == []
-
-    async def test_one_of_a_group(self, service):
-        async with ImageSession(config(service.base_url)) as session:
-            with pytest.raises(BaseExceptionGroup) as caught:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(session.generate("a fox"))
-                    group.create_task(session.generate("a bear"))
-
-        assert seen(of_error(caught.value)) == []
-
-    async def test_a_crash_in_an_observer(self, service, logged):
-        def crash(event):
-            raise RuntimeError(f"on {event!r}")
-
-        async with ImageSession(config(service.base_url), observer=crash) as session:
-            with pytest.raises(Exception, match="sent") as caught:
-                await session.generate("a fox")
-
-        assert seen(of_error(caught.value)) == []
-        assert any("An observer failed" in text for text in logged.texts)
-
-    async def test_an_observer_that_ends_the_process(self, service):
-        def end(event):
-            if type(event).__name__ == "Sent":
-                raise End(f"{event!r}")
-
-        _, found = await failing(
-            lambda: config(service.base_url), session_options={"observer": end}
-        )
-
-        assert found == [], found
-
-    async def test_a_crash_within_aiohttp(self, service, monkeypatch):
-        def crash(*_, **__):
-            raise RuntimeError("of a library")
-
-        monkeypatch.setattr(aiohttp.ClientResponse, "start", crash)
-        _, found = await failing(config, base_url=service.base_url)
-
-        assert found == [], found
-
-    async def test_no_memory_within_aiohttp(self, service, monkeypatch):
-        def crash(*_, **__):
-            raise MemoryError
-
-        monkeypatch.setattr(aiohttp.ClientRequest, "send", crash)
-        _, found = await failing(config, base_url=service.base_url)
-
-        assert found == [], found
-
-    async def test_an_error_nobody_asked_for(self, service, logged):
-        async def forget():
-            async with ImageSession(config(service.base_url)) as session:
-                asyncio.create_task(session.generate("a fox"))  # noqa: RUF006 - it is lost
-                await asyncio.sleep(20)
-
-        await forget()
-        gc.collect()
-
-        assert any("never retrieved" in text for text in logged.texts)
-
-    async def test_a_session_that_was_never_closed(self, service):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-
-            async def forget():
-                session = ImageSession(config(service.base_url))
-                with contextlib.suppress(Exception):
-                    await session.generate("a fox")
-
-            await forget()
-            await asyncio.sleep(0)  # the connection's end is told in the next turn
-            gc.collect()
-            await asyncio.sleep(0)
-
-        assert seen(warned(caught)) == []
-        assert len(caught) > 0
-
-    async def test_a_closed_session(self, service):
-        session = ImageSession(config(service.base_url))
-        await session.aclose()
-        with pytest.raises(Exception, match="closed") as caught:
-            await session.generate("a fox")
-
-        assert seen(of_error(caught.value)) == []
-
-    async def test_a_budget_that_is_used_up(self, service):
-        _, found = await failing(
-            config, base_url=service.base_url, session_options={"max_pictures": 0}
-        )
-
-        assert found == [], found
-
-    async def test_a_batch_that_is_left(self, service):
-        async with ImageSession(config(service.base_url)) as session:
-            run = BatchRunner(session).run(ImageRequest(f"fox {n}") for n in range(9))
-            async with run:
-                await in_flight(service)
-                shown = [("batch", repr(run)), ("left", repr(run.abandoned))]
-
-        assert seen(shown, of_object(run)) == []
-
-    @pytest.mark.parametrize("kind", ["open", "closed", "not one"])
-    async def test_a_borrowed_session(self, kind, service):
-        async with aiohttp.ClientSession() as http:
-            if kind == "closed":
-                await http.close()
-            given = object() if kind == "not one" else http
-            _, found = await failing(config, base_url=service.base_url, http=given)
-
-        assert found == [], found
-
-
 async def test_what_can_be_copied_and_kept(environment):
     """A config goes to another process without its key, and a copy keeps it."""
     import copy
@@ -552,55 +241,3 @@ async def test_what_can_be_copied_and_kept(environment):
     assert there.base_url == one.base_url
     assert copy.copy(one) == copy.deepcopy(one) == one
     assert copy.deepcopy(one).api_key == K
-
-
-COMMANDS = {
-    "generate": ("generate", "a fox"),
-    "generate --json": ("generate", "a fox", "--json"),
-    "batch": ("batch", "p.jsonl", "--out", "out"),
-    "batch --json": ("batch", "p.jsonl", "--out", "out", "--json"),
-    "doctor": ("doctor",),
-    "doctor --json": ("doctor", "--json"),
-}
-QUOTING = [
-    "wrong key, by code",
-    "no balance",
-    "content, in the filter",
-    "unlisted code",
-]
-QUOTING += ["server error as a page", "no link", "a message that is cut off in it"]
-QUOTING += ["a page whose beginning is", "request id in a header", "its Bearer"]
-
-
-@pytest.mark.parametrize("answer", QUOTING)
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-async def test_the_command_line(command, answer, cli, prompts, tmp_path):
-    state = Path(os.environ["XDG_STATE_HOME"])
-    prompts("a fox", "a bear")
-    async with answering(ANSWERS[answer]) as service:
-        ran = await cli(service.base_url, *command, key=K)
-
-    assert ran.code != 0 or command[0] == "doctor"
-    written_there = seen(of_files(tmp_path), of_files(state))
-    assert seen([("stdout", ran.out), ("stderr", ran.err)]) + written_there == []
-
-
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize("key", BAD_KEYS.values(), ids=BAD_KEYS)
-async def test_the_command_line_with_a_key_that_is_none(command, key, cli, prompts):
-    prompts("a fox")
-    ran = await cli("https://x.example/paas/v4", *command, key=key)
-
-    assert ran.code in {2, 3}
-    assert not hits(ran.out + ran.err)
-
-
-async def test_a_request_id_of_a_picture_is_no_way_out_either(cli, tmp_path):
-    from support.pictures import PictureHost
-
-    async with PictureHost() as host:
-        answer = (200, {"data": [{"url": host.url}]}, {"X-Request-Id": K})
-        async with answering(answer) as service:
-            ran = await cli(service.base_url, "generate", "a fox", "--json", key=K)
-
-    assert json.loads(ran.out)["request_id"] == "***"

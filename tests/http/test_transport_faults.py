@@ -2,7 +2,7 @@
 Rule 2, proven on real sockets: what breaks before the write is free, after it is not.
 
 Here are the rules; every way in which a connection or an answer can break is in
-`test_network_answers`, `test_network_connections` and `test_network_pictures`.
+`test_transport_answers`, `test_transport_connections` and `test_downloader_faults`.
 """
 
 import asyncio

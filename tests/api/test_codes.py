@@ -3,7 +3,10 @@
 import pickle
 
 import pytest
-from support.strange import GOOD, answering, refusal
+from support.clients import (
+    client,
+)
+from support.strange import answering, refusal
 
 import zai_images
 from zai_images import (
@@ -11,26 +14,14 @@ from zai_images import (
     AnswerLostError,
     APIError,
     AuthenticationError,
-    BusyError,
     ContentFilter,
     ContentRefusedError,
-    ImageSession,
     QuotaError,
-    RateLimitedError,
     RequestRejectedError,
     ResponseError,
-    RetryPolicy,
-    ServerError,
-    SessionConfig,
 )
 
 pytestmark = pytest.mark.looptime
-
-
-def session(server, **settings):
-    return ImageSession(
-        SessionConfig(api_key="sk-test", base_url=server.base_url, **settings)
-    )
 
 
 FINAL = [
@@ -53,6 +44,8 @@ FINAL = [
     (RequestRejectedError, 434, 4340),
     (RequestRejectedError, 435, None),
 ]
+
+
 STOP = (AuthenticationError, AccountError, QuotaError)
 
 
@@ -65,7 +58,7 @@ UNDER_200 = [
 @pytest.mark.parametrize(("error", "status", "code"), FINAL + UNDER_200)
 async def test_a_final_code_costs_one_post_and_nothing_else(error, status, code):
     body = refusal(None if code is None else str(code))
-    async with answering((status, body)) as server, session(server) as one:
+    async with answering((status, body)) as server, client(server) as one:
         with pytest.raises(APIError) as caught:
             await one.generate("a fox")
 
@@ -84,136 +77,10 @@ async def test_a_final_code_costs_one_post_and_nothing_else(error, status, code)
     assert caught.value.stops == stops
 
 
-@pytest.mark.parametrize("code", ["1302", "1303", "1305", "1312"])
-@pytest.mark.parametrize("status", [429, 200, 503])
-async def test_a_refusal_is_free_and_tried_again_until_it_succeeds(code, status):
-    refused = (status, refusal(code))
-    async with answering(refused, refused, GOOD) as server, session(server) as one:
-        await one.generate("a fox")
-
-        assert server.posts == 3
-        stats = one.stats()
-
-    assert (stats.refusals, stats.billed, stats.maybe_billed) == (2, 1, 0)
-
-
-async def test_a_refusal_has_no_count_of_its_own():
-    async with answering(*[(429, refusal("1302"))] * 30, GOOD) as server:
-        async with session(server) as one:
-            await one.generate("a fox")
-
-        assert server.posts == 31
-
-
-async def test_an_overloaded_model_is_left_alone_for_longer_than_a_full_one(
-    looptime, no_jitter
-):
-    """1305 means minutes: 5, 10, 20 seconds, against 0.5, 1, 2."""
-    async with answering(*[(429, refusal("1305"))] * 3, GOOD) as server:
-        async with session(server) as one:
-            await one.generate("a fox")
-
-    assert 35 <= looptime < 36
-
-
-async def test_max_wait_bounds_the_waiting_and_names_the_last_refusal(looptime):
-    async with answering((429, refusal("1302"))) as server, session(server) as one:
-        with pytest.raises(BusyError) as caught:
-            await one.generate("a fox", max_wait=10)
-
-    assert isinstance(caught.value.__cause__, RateLimitedError)
-    assert caught.value.__cause__.code == "1302"
-    assert 10 <= looptime < 11
-
-
-async def test_a_retry_after_beyond_max_wait_is_not_waited_for(looptime):
-    refused = (429, refusal("1302"), {"Retry-After": "60"})
-    async with answering(refused) as server, session(server) as one:
-        with pytest.raises(BusyError) as caught:
-            await one.generate("a fox", max_wait=20)
-
-        assert server.posts == 1
-
-    assert caught.value.retry_after == 60
-    assert looptime < 1
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    # Where nothing is said, a lone refused call waits for about a second.
-    [("7", 7), ("100000", 120), ("0", 0.45), ("soon", 0.45), ("-5", 0.45)],
-)
-async def test_retry_after_is_obeyed_up_to_a_cap(looptime, no_jitter, header, seconds):
-    refused = (429, refusal("1302"), {"Retry-After": header})
-    async with answering(refused, GOOD) as server, session(server) as one:
-        await one.generate("a fox")
-
-    assert seconds <= looptime < seconds + 0.4
-
-
-@pytest.mark.parametrize("code", ["7777", None])
-async def test_an_unknown_refusal_gets_three_tries(code):
-    async with answering((429, refusal(code))) as server, session(server) as one:
-        with pytest.raises(RateLimitedError) as caught:
-            await one.generate("a fox")
-
-        assert server.posts == 3
-
-    assert caught.value.code == code
-
-
-SERVER_CODES = ["1100", "1120", "1200", "1230", "1234"]
-
-
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [(status, code) for code in SERVER_CODES for status in (500, 200, 400)]
-    + [(500, "500"), (502, "8888"), (500, 500)],
-)
-async def test_a_server_error_is_sent_twice_at_most_and_may_be_billed(status, code):
-    async with answering((status, refusal(code))) as server, session(server) as one:
-        with pytest.raises(ServerError) as caught:
-            await one.generate("a fox")
-
-        assert server.posts == 2
-        assert one.stats().maybe_billed == 2
-
-    assert caught.value.billed == "maybe"
-    assert "may have been billed" in str(caught.value)
-
-
-async def test_the_second_try_after_a_server_error_can_succeed():
-    failed = (500, refusal("1234"))
-    async with answering(failed, GOOD) as server, session(server) as one:
-        await one.generate("a fox")
-
-        assert server.posts == 2
-
-
-async def test_sending_again_after_a_server_error_can_be_turned_off():
-    careful = RetryPolicy(server_errors=0)
-    async with answering((500, refusal("1234"))) as server:
-        async with session(server, retry=careful) as one:
-            with pytest.raises(ServerError):
-                await one.generate("a fox")
-
-        assert server.posts == 1
-
-
-async def test_a_service_that_is_down_is_not_asked_twice_for_everything():
-    """The session's budget: three second tries, then one for each fifty pictures."""
-    async with answering((500, refusal("1234"))) as server, session(server) as one:
-        for _ in range(10):
-            with pytest.raises(ServerError):
-                await one.generate("a fox")
-
-        assert server.posts == 10 + 3
-
-
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
 @pytest.mark.parametrize("body", [b"<html>Bad Gateway</html>", b"", b"{}", b"[1]"])
 async def test_a_5xx_without_the_services_own_reply_is_a_lost_answer(status, body):
-    async with answering((status, body)) as server, session(server) as one:
+    async with answering((status, body)) as server, client(server) as one:
         with pytest.raises(AnswerLostError) as caught:
             await one.generate("a fox")
 
@@ -248,7 +115,7 @@ async def test_a_5xx_without_the_services_own_reply_is_a_lost_answer(status, bod
 async def test_a_200_without_a_usable_picture_is_an_error_and_never_sent_again(
     body, error
 ):
-    async with answering((200, body)) as server, session(server) as one:
+    async with answering((200, body)) as server, client(server) as one:
         with pytest.raises(error) as caught:
             await one.generate("a fox")
 
@@ -273,7 +140,7 @@ async def test_a_200_without_a_usable_picture_is_an_error_and_never_sent_again(
 async def test_the_code_decides_in_every_envelope_and_under_every_status(
     envelope, status
 ):
-    async with answering((status, envelope)) as server, session(server) as one:
+    async with answering((status, envelope)) as server, client(server) as one:
         with pytest.raises(AccountError) as caught:
             await one.generate("a fox")
 
@@ -286,7 +153,7 @@ async def test_the_code_decides_in_every_envelope_and_under_every_status(
 
 async def test_a_refused_prompt_says_what_the_content_check_found():
     body = refusal("1301") | {"contentFilter": [{"role": "user", "level": "2"}]}
-    async with answering((400, body)) as server, session(server) as one:
+    async with answering((400, body)) as server, client(server) as one:
         with pytest.raises(ContentRefusedError) as caught:
             await one.generate("a fox")
 
@@ -295,7 +162,7 @@ async def test_a_refused_prompt_says_what_the_content_check_found():
 
 async def test_a_used_up_allowance_says_when_it_is_renewed():
     body = refusal("1308", "cap reached, resets at 2026-08-25 07:41:44")
-    async with answering((429, body)) as server, session(server) as one:
+    async with answering((429, body)) as server, client(server) as one:
         with pytest.raises(QuotaError) as caught:
             await one.generate("a fox")
 
@@ -304,7 +171,7 @@ async def test_a_used_up_allowance_says_when_it_is_renewed():
 
 async def test_a_time_of_renewal_that_is_none_is_left_out():
     body = refusal("1308", "cap reached, resets at 2026-02-30 25:41:44")
-    async with answering((429, body)) as server, session(server) as one:
+    async with answering((429, body)) as server, client(server) as one:
         with pytest.raises(QuotaError, match="2026-02-30 25:41:44") as caught:
             await one.generate("a fox")
 
@@ -313,7 +180,7 @@ async def test_a_time_of_renewal_that_is_none_is_left_out():
 
 async def test_errors_of_the_service_survive_pickling():
     body = refusal("1301") | {"contentFilter": [{"role": "user", "level": 2}]}
-    async with answering((400, body)) as server, session(server) as one:
+    async with answering((400, body)) as server, client(server) as one:
         with pytest.raises(ContentRefusedError) as caught:
             await one.generate("a fox")
 
