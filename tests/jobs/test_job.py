@@ -33,7 +33,7 @@ from zai_images.jobs import (
     State,
 )
 from zai_images.jobs._journal.steps import intend, keep_answer, settle
-from zai_images.jobs._write_ahead import Books
+from zai_images.jobs._write_ahead import WriteAheadLog
 from zai_images.sandbox import Sandbox
 
 PROMPTS = ["a fox", "a bear", "a cat"]
@@ -856,7 +856,7 @@ async def test_a_kept_link_does_not_hold_the_key(box, folder, session):
     async with ImageJob.open(folder) as job:
         await job.take(["a fox"])
         body = json.dumps({"data": [{"url": f"https://x.example/a.png?key={KEY}"}]})
-        entry = Books(job._store.writer, KEY, print)
+        entry = WriteAheadLog(job._store.writer, KEY, print)
         await entry.keep(1, RawResponse(status=200, body=body.encode()))
         await job.run(session)
 

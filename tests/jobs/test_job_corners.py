@@ -15,7 +15,7 @@ from zai_images import (
     events,
 )
 from zai_images.jobs import DiskError, ImageJob, JobError, State
-from zai_images.jobs._write_ahead import WritingAhead
+from zai_images.jobs._write_ahead import JournaledRequester
 from zai_images.sandbox import Sandbox
 
 PROMPTS = ["a fox", "a bear", "a cat"]
@@ -107,7 +107,7 @@ async def test_leaving_a_job_twice_is_leaving_it_once(folder):
 
 
 async def test_a_request_without_its_number_is_not_sent(session, box):
-    ahead = WritingAhead(session, None, None)
+    ahead = JournaledRequester(session, None, None)
 
     with pytest.raises(JobError, match="the number of its item"):
         await ahead._answer(ImageRequest("a fox", id="x"), ledger=None)

@@ -13,16 +13,15 @@ from zai_images._api.response import ImageResponse, ImageURL
 from zai_images._api.wire import RawResponse, encode
 from zai_images._batch.outcomes import Done
 from zai_images.jobs import MOVES, DiskError, State
-from zai_images.jobs._input.intake import Intake
-from zai_images.jobs._input.keys import Keys
+from zai_images.jobs._input.intake import Intake, Keys
 from zai_images.jobs._journal.queries import request_of
 from zai_images.jobs._journal.schema import connect
 from zai_images.jobs._journal.steps import intend
 from zai_images.jobs._journal.writer import Writer
 from zai_images.jobs._names import NameTemplate, slug
-from zai_images.jobs._results import Keeper, _item
+from zai_images.jobs._results import ResultWriter, _item
 from zai_images.jobs._states import sources
-from zai_images.jobs._write_ahead import Books, Entry
+from zai_images.jobs._write_ahead import JournalLedger, WriteAheadLog
 
 
 def keys_of(requests, repeat=1):
@@ -195,7 +194,7 @@ async def writer(tmp_path):
 def add(key):
     def step(connection):
         connection.execute(
-            "INSERT INTO items (key, place, body) VALUES (?, 1, '{}')", (key,)
+            "INSERT INTO items (key, position, body) VALUES (?, 1, '{}')", (key,)
         )
 
     return step
@@ -226,7 +225,9 @@ async def test_a_step_that_refuses_fails_alone(writer):
 
 
 def broken(connection):
-    connection.execute("INSERT INTO items (key, place, body) VALUES (x'00', 1, '{}')")
+    connection.execute(
+        "INSERT INTO items (key, position, body) VALUES (x'00', 1, '{}')"
+    )
     raise sqlite3.OperationalError("disk I/O error")
 
 
@@ -306,7 +307,7 @@ async def books(writer):
     """Be the books of a job whose one item is out."""
     await writer.do(add(b"a"))
     await writer.do(intend(1))
-    return Books(writer, None, writer.full.append)
+    return WriteAheadLog(writer, None, writer.full.append)
 
 
 def number_of_answers(connection):
@@ -396,7 +397,7 @@ async def test_what_may_be_paid_stays_so_whatever_a_later_attempt_costs(
     writer, books, ends, state
 ):
     await writer.do(add(b"b"))
-    entry = Entry(books, Heard(), 2)
+    entry = JournalLedger(books, Heard(), 2)
     for attempt, billed in enumerate(ends, 1):
         await entry.before_send(ImageRequest(prompt="a fox"), attempt)
         await entry.settled(attempt, billed)
@@ -411,7 +412,7 @@ async def test_what_may_be_paid_stays_so_whatever_a_later_attempt_costs(
 async def test_the_batch_hears_of_each_step_of_a_jobs_call(writer, books):
     await writer.do(add(b"b"))
     batch = Heard()
-    entry = Entry(books, batch, 2)
+    entry = JournalLedger(books, batch, 2)
     await entry.before_send(ImageRequest(prompt="a fox"), 1)
     await entry.answered(ANSWER)
     await entry.settled(1, "yes")
@@ -435,6 +436,6 @@ def outcome(request):
 async def test_what_is_not_of_a_job_is_not_kept_as_if_it_were():
     """Of a batch that does not download, or with other requests than a job's."""
     with pytest.raises(RuntimeError, match="was not downloaded"):
-        await Keeper.take_done(None, outcome(ImageRequest("a fox", id=1)))
+        await ResultWriter.write_made(None, outcome(ImageRequest("a fox", id=1)))
     with pytest.raises(TypeError, match="the number of its item"):
         _item(outcome(ImageRequest("a fox", id="x")))

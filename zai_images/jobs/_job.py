@@ -15,11 +15,10 @@ from zai_images.jobs import _audit as audit
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._folder import JobFolder
 from zai_images.jobs._input.files import InputCheck, PromptFile
-from zai_images.jobs._input.intake import refuse_bad, take
+from zai_images.jobs._input.intake import refusal, take_in
 from zai_images.jobs._input.plan import OnBad, Price, plan, plan_new
 from zai_images.jobs._input.sources import found_in
-from zai_images.jobs._journal import steps as journal
-from zai_images.jobs._journal.queries import count
+from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._names import DEFAULT_NAME, NameTemplate
 from zai_images.jobs._report import Damage, JobPlan, JobRecord, JobReport, JobStatus
 from zai_images.jobs._run import JobRun
@@ -134,9 +133,10 @@ class ImageJob:
         if repeat < 1:
             raise InvalidRequestError(f"repeat: cannot be {repeat}; use 1 or more")
         self._refuse_if_busy()
+        self._store.refuse_closed()
         self._taking = True
         try:
-            return await take(
+            return await take_in(
                 self._store, requests, repeat=repeat, skip_invalid=skip_invalid
             )
         finally:
@@ -166,8 +166,8 @@ class ImageJob:
             on_bad: Told of each line that cannot be used, in a thread.
         """
         found = found_in(requests)
-        step = partial(plan, found=found, repeat=repeat, price=price, on_bad=on_bad)
-        return await self._store.do(step)
+        work = partial(plan, found=found, repeat=repeat, price=price, on_bad=on_bad)
+        return await self._store.do(queries.asking_states(work))
 
     @staticmethod
     async def plan_new(
@@ -219,10 +219,10 @@ class ImageJob:
         """
         if requests is not None:
             found = await self.take(requests, repeat=repeat, skip_invalid=skip_invalid)
-            if not skip_invalid:
-                refuse_bad(found)
+            if found.bad_lines and not skip_invalid:
+                raise refusal(found)
         kinds = ("unknown", "dead") if on_unknown == "resend" else ()
-        return await self._run(session, kinds, journal.WANTED, max_failures, limit)
+        return await self._run(session, kinds, steps.WANTED, max_failures, limit)
 
     async def retry(
         self,
@@ -238,7 +238,7 @@ class ImageJob:
         The rest is as with `run`; `unknown` is what `on_unknown="resend"` sends again.
         """
         kinds = ("failed",) if only == "failed" else ("unknown", "dead")
-        return await self._run(session, kinds, journal.RETRIED, max_failures, limit)
+        return await self._run(session, kinds, steps.RETRIED, max_failures, limit)
 
     async def _run(
         self,
@@ -261,10 +261,10 @@ class ImageJob:
             wanted=wanted,
         )
         try:
-            await run.prepare(again, private_sandbox=self._sandbox)
+            left = await run.prepare(again, private_sandbox=self._sandbox)
             if self._stop_early:
                 run.stop()
-            await run.carry_out(failures, limit)
+            await run.carry_out(left, failures, limit)
         finally:
             self._running, self._stop_early = None, False
         return JobReport(
@@ -277,7 +277,7 @@ class ImageJob:
 
     async def _counted(self) -> JobStatus:
         try:
-            return await self._store.do(count)
+            return await self._store.do(queries.count)
         except DiskError:  # the report must come, above all what is unwritten
             return JobStatus()
 
@@ -289,7 +289,7 @@ class ImageJob:
 
     async def status(self) -> JobStatus:
         """Count the items by state."""
-        return await self._store.do(count)
+        return await self._store.do(queries.count)
 
     def records(self) -> AsyncIterator[JobRecord]:
         """Read all that is known of each item, by number."""

@@ -2,9 +2,16 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from zai_images.jobs._errors import RESTORE, DiskError, JobError
+
+T = TypeVar("T")
+Connection = sqlite3.Connection
+# What is done on the journal within one transaction.
+Step = Callable[[Connection], T]
 
 VERSION = 1
 JOURNAL = "job.sqlite"
@@ -17,7 +24,7 @@ CREATE TABLE items (
     number INTEGER PRIMARY KEY,
     key BLOB NOT NULL UNIQUE,
     state TEXT NOT NULL DEFAULT 'pending',
-    place INTEGER NOT NULL,
+    position INTEGER NOT NULL,
     wanted INTEGER NOT NULL DEFAULT 1,
     body TEXT NOT NULL,
     id TEXT NOT NULL DEFAULT 'null',
@@ -28,7 +35,7 @@ CREATE TABLE items (
     error TEXT,
     code TEXT
 );
-CREATE INDEX by_state ON items (state, place, number, cost, maybe);
+CREATE INDEX by_state ON items (state, position, number, cost, maybe);
 CREATE TABLE answers (
     number INTEGER PRIMARY KEY REFERENCES items,
     at REAL NOT NULL,
