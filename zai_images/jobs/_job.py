@@ -1,4 +1,4 @@
-"""A durable job: a folder that can be taken up again wherever it was left."""
+"""A durable job: a folder whose work goes on wherever it was left."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -15,7 +15,7 @@ from zai_images.jobs import _audit as audit
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._folder import JobFolder
 from zai_images.jobs._input.files import InputCheck, PromptFile
-from zai_images.jobs._input.intake import refusal, take_in
+from zai_images.jobs._input.intake import ingest, refusal
 from zai_images.jobs._input.plan import OnBad, Price, plan, plan_new
 from zai_images.jobs._input.sources import found_in
 from zai_images.jobs._journal import queries, steps
@@ -28,7 +28,7 @@ from zai_images.jobs._write_ahead import FailureCap
 
 class ImageJob:
     """
-    Make a picture of each of many requests, over days, kills and empty accounts.
+    A picture of each of many requests, over days, kills and empty accounts.
 
     A job is a folder with a journal (`job.sqlite`) and `pictures/`. Each step is on the
     disk before the next: nothing paid is lost or paid twice, whenever the process ends.
@@ -68,7 +68,7 @@ class ImageJob:
         read_only: bool = False,
     ) -> Self:
         """
-        Name a job's folder; it is made or taken up when the job is entered.
+        Name a job's folder; it is made or opened when the job is entered.
 
         Args:
             folder: Where the job is.
@@ -91,10 +91,10 @@ class ImageJob:
 
     async def __aenter__(self) -> Self:
         """
-        Take the job up.
+        Open the job.
 
         Raises:
-            JobError: The folder is no job's, another process's, or the disk is ill.
+            JobError: The folder is no job's, another process's, or the disk does not let us.
         """
         await self._store.open()
         return self
@@ -136,7 +136,7 @@ class ImageJob:
         self._store.refuse_closed()
         self._taking = True
         try:
-            return await take_in(
+            return await ingest(
                 self._store, requests, repeat=repeat, skip_invalid=skip_invalid
             )
         finally:

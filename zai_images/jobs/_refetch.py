@@ -1,4 +1,4 @@
-"""Pictures that are paid and not here yet: fetched by their kept links, for free."""
+"""Fetch pictures that are paid and not here yet, by their kept links, for free."""
 
 import time
 from datetime import UTC, datetime

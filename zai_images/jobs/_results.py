@@ -42,7 +42,7 @@ class _Item:
 
 class ResultWriter:
     """
-    The writer of pictures to files, and of the ends of items to the steps.
+    The writer of pictures to files, and of the ends of items to the journal.
 
     Attributes:
         moved: How many items came to each state.

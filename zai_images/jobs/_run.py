@@ -33,7 +33,7 @@ _SAVERS = 16
 
 class JobRun:
     """
-    A run: what is pending is sent, what is answered is fetched, every picture is kept.
+    A run that sends what is pending, and fetches and keeps every picture.
 
     Attributes:
         stopped_by: What ended the run early.
@@ -120,15 +120,10 @@ class JobRun:
         self, left: steps.Leftovers, failures: FailureCap, limit: int | None
     ) -> None:
         """Run to the end, or to where it is stopped."""
+        requester = JournaledRequester(self._session, self._log, failures)
         async with asyncio.TaskGroup() as lanes:
             lanes.create_task(self._guarded(self._fetch_kept(left)))
-            requests = self._requests(left.dead)
-            await self._send(
-                requests,
-                JournaledRequester(self._session, self._log, failures),
-                limit,
-                lanes,
-            )
+            await self._send(requester, left.dead, limit, lanes)
         await self._log.keep_unwritten()
 
     async def _guarded(self, work: Coroutine[object, object, None]) -> None:
@@ -142,8 +137,8 @@ class JobRun:
 
     async def _send(
         self,
-        items: AsyncGenerator[ImageRequest, None],
         requester: JournaledRequester,
+        dead: frozenset[int],
         limit: int | None,
         lanes: asyncio.TaskGroup,
     ) -> None:
@@ -152,7 +147,7 @@ class JobRun:
             download=True,
             limit=limit,
         )
-        async with aclosing(items) as requests:
+        async with aclosing(self._requests(dead)) as requests:
             self._batch = runner.run(requests)
             if self._stopping:
                 self._batch.stop()

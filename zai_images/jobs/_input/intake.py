@@ -81,7 +81,6 @@ class Intake:
         self._repeat = repeat
         self._keys = Keys()
         self._position = 0
-        self._good = 0
         self._bad: list[BadLine] = []
         self._bad_lines = 0
         self._models: set[str] = set()
@@ -94,7 +93,6 @@ class Intake:
                 if len(self._bad) < SHOWN:
                     self._bad.append(one)
                 continue
-            self._good += 1
             self._models.add(one.model)
             body = encode(one)
             caller_id = json.dumps(one.id)
@@ -115,7 +113,7 @@ class Intake:
         )
 
 
-async def take_in(
+async def ingest(
     store: Store,
     requests: PromptFile | Requests,
     *,
@@ -125,7 +123,7 @@ async def take_in(
     """Take in a prompt file, or requests as they come; see `ImageJob.take`."""
     if isinstance(requests, PromptFile):
         return await store.do(
-            _take_file_in(requests, repeat=repeat, skip_invalid=skip_invalid)
+            _ingest_file(requests, repeat=repeat, skip_invalid=skip_invalid)
         )
     intake = Intake(repeat)
     rows: list[Row] = []  # the latest block; those before it are staged
@@ -143,7 +141,7 @@ async def take_in(
     return found
 
 
-def _take_file_in(
+def _ingest_file(
     file: PromptFile, *, repeat: int, skip_invalid: bool
 ) -> Step[InputCheck]:
     """
