@@ -10,6 +10,7 @@ from zai_images._api.wire import RawResponse
 from zai_images.jobs import MOVES, State
 from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._journal.schema import connect
+from zai_images.jobs._states import sources
 
 RAW = RawResponse(status=200, request_id="r-1", body=b"paid")
 
@@ -60,6 +61,17 @@ def book(tmp_path):
     connection = connect(tmp_path / "job.sqlite")
     yield Book(connection)
     connection.close()
+
+
+def test_every_state_is_reached_and_none_is_left_out_of_the_table():
+    reached = frozenset().union(*MOVES.values())
+
+    assert set(MOVES) == set(State)
+    assert reached == set(State)
+    assert MOVES[State.REFUSED] == frozenset()
+    assert State.SENT not in MOVES[State.ANSWERED]  # paid: never straight back out
+    assert State.SENT not in MOVES[State.SAVED]
+    assert sources(State.SAVED) == (State.ANSWERED,)
 
 
 @pytest.mark.parametrize("state", State)

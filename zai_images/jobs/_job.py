@@ -94,7 +94,7 @@ class ImageJob:
         Open the job.
 
         Raises:
-            JobError: The folder is no job's, another process's, or the disk does not let us.
+            JobError: The folder is no job's, another process's, or the disk fails.
         """
         await self._store.open()
         return self
