@@ -28,7 +28,7 @@ from zai_images.jobs._write_ahead import FailureCap
 
 class ImageJob:
     """
-    A picture of each of many requests, over days, kills and empty accounts.
+    A job that makes many pictures over days, kills and empty accounts.
 
     A job is a folder with a journal (`job.sqlite`) and `pictures/`. Each step is on the
     disk before the next: nothing paid is lost or paid twice, whenever the process ends.

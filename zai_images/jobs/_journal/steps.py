@@ -310,8 +310,8 @@ class Unread:
     An answer that was kept, and that nothing has looked at.
 
     Attributes:
-        number: The item's.
-        body: The item's.
+        number: The item's number.
+        body: The item's request, as it was sent.
         maybe: Whether an earlier attempt may be billed.
         raw: The answer.
     """
