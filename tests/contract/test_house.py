@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import subprocess
 import sys
 import tokenize
@@ -107,6 +108,26 @@ def test_every_dependency_has_an_owner():
     outside -= {*sys.stdlib_module_names, "zai_images"}
 
     assert outside <= {*OWNERS, *EVERYONES}
+
+
+def test_only_the_journal_speaks_sql():
+    """A statement elsewhere could move an item past the table of its states."""
+    sql = re.compile(
+        r"\b(SELECT|INSERT|UPDATE|DELETE|PRAGMA|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|CREATE|"
+        r"DROP|ALTER)\b"
+    )
+    for module in MODULES:
+        if module.startswith("zai_images.jobs._journal."):
+            continue
+        assert "sqlite3" not in imports(module), module
+        tree = ast.parse(
+            (PACKAGE.parent / (module.replace(".", "/") + ".py")).read_text()
+        )
+        docstrings = {id(node.value) for node in ast.walk(tree) if _is_docstring(node)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and id(node) not in docstrings:
+                text = node.value if isinstance(node.value, str) else ""
+                assert not sql.search(text), f"{module}: {text}"
 
 
 def test_the_sandbox_imports_nothing_of_ours():

@@ -8,8 +8,9 @@ import pytest
 
 from zai_images._api.response import RawResponse
 from zai_images.jobs import MOVES, State
-from zai_images.jobs._journal import queries as lookups, steps as journal
+from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._journal.schema import connect
+from zai_images.jobs._states import sources
 
 RAW = RawResponse(status=200, request_id="r-1", body=b"paid")
 
@@ -24,7 +25,7 @@ class Book:
     def add(self, state: str = "pending", *, answer: bool = False, **more) -> int:
         """Put an item into a state; its answer, where it has one, is kept too."""
         number = len(self.all("items")) + 1
-        fields = {"key": b"%d" % number, "place": 1, "body": "{}", "state": state}
+        fields = {"key": b"%d" % number, "position": 1, "body": "{}", "state": state}
         fields |= {"number": number} | more
         marks = ", ".join("?" * len(fields))
         self.connection.execute(
@@ -62,16 +63,27 @@ def book(tmp_path):
     connection.close()
 
 
+def test_every_state_is_reached_and_none_is_left_out_of_the_table():
+    reached = frozenset().union(*MOVES.values())
+
+    assert set(MOVES) == set(State)
+    assert reached == set(State)
+    assert MOVES[State.REFUSED] == frozenset()
+    assert State.SENT not in MOVES[State.ANSWERED]  # paid: never straight back out
+    assert State.SENT not in MOVES[State.SAVED]
+    assert sources(State.SAVED) == (State.ANSWERED,)
+
+
 @pytest.mark.parametrize("state", State)
 def test_an_item_is_sent_only_from_where_the_table_allows_it(book, state):
     book.add(state)
     other = book.add()
     if State.SENT in MOVES[state]:
-        book.do(journal.intend(1))
+        book.do(steps.intend(1))
         assert (book.item()["state"], book.item()["attempts"]) == ("sent", 1)
     else:
         with pytest.raises(RuntimeError, match="item 1 may not be sent"):
-            book.do(journal.intend(1))
+            book.do(steps.intend(1))
         assert (book.item()["state"], book.item()["attempts"]) == (state, 0)
     assert book.item(other)["state"] == "pending"
 
@@ -79,8 +91,8 @@ def test_an_item_is_sent_only_from_where_the_table_allows_it(book, state):
 def test_attempts_are_counted_each(book):
     book.add()
     for _ in range(3):
-        book.do(journal.intend(1))
-        book.do(journal.settle(1, State.PENDING, maybe=False))
+        book.do(steps.intend(1))
+        book.do(steps.settle(1, State.PENDING, maybe=False))
 
     assert book.item()["attempts"] == 3
 
@@ -88,7 +100,7 @@ def test_attempts_are_counted_each(book):
 def test_an_answer_is_kept_as_it_came_and_a_later_one_replaces_it(book):
     book.add("sent", answer=True)
     book.add("sent")
-    book.do(journal.keep_answer(1, RAW))
+    book.do(steps.keep_answer(1, RAW))
 
     (kept,) = book.all("answers")
     assert tuple(kept)[2:5] == (200, "r-1", b"paid")
@@ -104,7 +116,7 @@ def test_an_attempt_without_a_picture_is_settled(book, target, kept, maybe, coun
     """The answer goes where it was a refusal, and stays where it may be paid for."""
     book.add("sent", answer=True, error="before", code="1")
     book.add("sent", answer=True, error="before", code="1")
-    book.do(journal.settle(1, target, maybe=maybe))
+    book.do(steps.settle(1, target, maybe=maybe))
 
     first, second = book.all("items")
     assert (first["state"], first["maybe"]) == (target, count)
@@ -119,7 +131,7 @@ def test_an_item_ends_with_its_reason(book, target):
     """Only where the picture may be paid for is the answer kept."""
     book.add("answered", answer=True)
     book.add("answered", answer=True)
-    book.do(journal.end(1, target, "no foxes", "1301"))
+    book.do(steps.end(1, target, "no foxes", "1301"))
 
     first, second = book.all("items")
     assert (first["state"], first["error"], first["code"]) == (
@@ -138,7 +150,7 @@ def test_an_item_ends_with_its_reason(book, target):
 def test_a_reason_is_told_even_where_the_state_stays(book):
     book.add("saved")
     book.add("saved")
-    book.do(journal.end(1, State.FAILED, "why", "7"))
+    book.do(steps.end(1, State.FAILED, "why", "7"))
 
     assert book.states() == ["saved", "saved"]
     assert [row["error"] for row in book.all("items")] == ["why", None]
@@ -147,7 +159,7 @@ def test_a_reason_is_told_even_where_the_state_stays(book):
 
 def read(**fields):
     defaults = {"url": "https://e.example/a", "expires": None, "cost": 0.01}
-    return journal.read_answer(1, **(defaults | {"latency": None} | fields))
+    return steps.read_answer(1, **(defaults | {"latency": None} | fields))
 
 
 def test_a_picture_is_paid_for_once_however_often_it_is_read_of(book):
@@ -173,7 +185,7 @@ def test_what_was_paid_before_stays_paid(book):
 def test_a_paid_picture_that_is_not_here_says_why(book, dead):
     book.add("answered", answer=True)
     book.add("answered", answer=True)
-    book.do(journal.not_fetched(1, "gone", dead=dead))
+    book.do(steps.not_fetched(1, "gone", dead=dead))
 
     assert [row["error"] for row in book.all("items")] == ["gone", None]
     assert [row["dead"] for row in book.all("answers")] == [
@@ -184,7 +196,7 @@ def test_a_paid_picture_that_is_not_here_says_why(book, dead):
 
 def test_a_saved_picture_has_no_old_complaint(book):
     book.add("saved", error="why", code="7", answer=True)
-    book.do(journal.not_fetched(1, "late", dead=False))
+    book.do(steps.not_fetched(1, "late", dead=False))
 
     assert book.item()["error"] == "why"
 
@@ -193,8 +205,8 @@ def test_a_file_is_recorded_and_what_was_wrong_before_is_forgotten(book):
     book.add("answered", error="why", code="7")
     book.add("answered", error="why", code="7")
     for size in (3, 4):
-        saved = journal.Saved(path="a.png", size=size, sha256="ab")
-        book.do(journal.record_saved(1, saved))
+        saved = steps.Saved(path="a.png", size=size, sha256="ab")
+        book.do(steps.record_saved(1, saved))
 
     (picture,) = book.all("pictures")
     assert tuple(picture)[:4] == (1, "a.png", 4, "ab")
@@ -207,9 +219,9 @@ def test_a_file_is_recorded_and_what_was_wrong_before_is_forgotten(book):
 def test_a_file_that_is_gone_makes_its_answer_count_again(book):
     for number in (1, 2):
         book.add("answered", answer=True)
-        saved = journal.Saved(path=f"{number}.png", size=3, sha256="ab")
-        book.do(journal.record_saved(number, saved))
-    book.do(journal.missing([1]))
+        saved = steps.Saved(path=f"{number}.png", size=3, sha256="ab")
+        book.do(steps.record_saved(number, saved))
+    book.do(steps.missing([1]))
 
     assert book.states() == ["answered", "saved"]
     assert [row["number"] for row in book.all("pictures")] == [2]
@@ -218,7 +230,7 @@ def test_a_file_that_is_gone_makes_its_answer_count_again(book):
 
 def test_a_fact_about_the_job_is_replaced_by_a_newer_one(book):
     for value in ("old", ["new"]):
-        book.do(journal.note("service", value))
+        book.do(steps.note("service", value))
 
     ((name, value),) = book.all("job")
     assert (name, json.loads(value)) == ("service", ["new"])
@@ -233,7 +245,7 @@ def full_book(book):
     book.add("unknown", resent=1, answer=True)
     for fields in ({}, {"resent": 1}):
         number = book.add("answered", answer=True, **fields)
-        book.do(journal.not_fetched(number, "gone", dead=True))
+        book.do(steps.not_fetched(number, "gone", dead=True))
     book.add("answered", answer=True)
     book.add("unknown", wanted=0)
     return book
@@ -254,13 +266,13 @@ def test_what_may_be_sent_again_is_found_and_nothing_is_changed(
     """What may be paid for is sent again once; what was paid for, never unasked."""
     before = full_book.states()
 
-    assert full_book.do(lookups.unspent(kind, wanted=wanted)) == found
+    assert full_book.do(queries.unspent(kind, wanted=wanted)) == found
     assert full_book.states() == before
 
 
 def test_what_failed_for_free_is_pending_again(full_book):
     before = full_book.states()
-    full_book.do(journal.retry_failed)
+    full_book.do(steps.retry_failed)
 
     assert full_book.states() == ["pending", *before[1:]]
     assert full_book.item(1)["wanted"] == 2
@@ -271,11 +283,11 @@ def test_what_failed_for_free_is_pending_again(full_book):
 def test_an_item_that_is_sent_again_is_spent_unless_that_was_free(
     full_book, number, state
 ):
-    full_book.do(journal.intend(number, again=True))
+    full_book.do(steps.intend(number, again=True))
     sent = full_book.item(number)
     assert (sent["state"], sent["resent"]) == ("sent", 1)
 
-    full_book.do(journal.give_back(number, State(state)))
+    full_book.do(steps.give_back(number, State(state)))
     back = full_book.item(number)
     assert (back["state"], back["resent"]) == (state, 0)
     assert number in full_book.answers()
@@ -284,11 +296,11 @@ def test_an_item_that_is_sent_again_is_spent_unless_that_was_free(
 def test_what_is_paid_for_is_not_sent_unasked(full_book):
     for number in (5, 7):
         with pytest.raises(RuntimeError, match="may not be sent"):
-            full_book.do(journal.intend(number))
+            full_book.do(steps.intend(number))
 
 
 def test_what_went_wrong_is_told_of_an_item_that_stays_what_it_is(full_book):
-    full_book.do(journal.explain(3, "no money", "1113"))
+    full_book.do(steps.explain(3, "no money", "1113"))
 
     item = full_book.item(3)
     assert (item["state"], item["code"]) == ("unknown", "1113")

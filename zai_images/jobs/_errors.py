@@ -13,7 +13,7 @@ RESTORE = (
 
 class JobError(ZaiImagesError):
     """
-    Say that a job cannot go on as it is: in use, of another service, not a job.
+    Raised when a job cannot go on as it is: in use, of another service, not a job.
 
     Nothing was sent for what it refuses, and nothing that was paid is lost.
     """
@@ -23,7 +23,7 @@ class JobError(ZaiImagesError):
 
 class DiskError(JobError):
     """
-    Say that the disk did not take what must be on it before anything else happens.
+    Raised when the disk did not take what must be on it before anything else happens.
 
     What was paid is kept as far as the disk allows; free some space, or mend the disk,
     and run the same command again. A journal that is damaged inside says so instead.

@@ -28,7 +28,7 @@ _PART = re.compile(r"\..*\.part")
 
 class JobFolder:
     """
-    Hold a job's folder; one process at a time.
+    The folder of a job, for one process at a time.
 
     Raises:
         JobError: It is no job's, or another process is at work in it.
@@ -52,10 +52,10 @@ class JobFolder:
         return self.path / JOURNAL
 
     def open(self) -> None:
-        """Make the folder or take it up where it was left, and keep others out."""
+        """Make the folder or go on with the one that is there, and keep others out."""
         try:
             self._make()
-            self._take_lock()
+            self._acquire_lock()
             self._fill_reserve()
         except OSError as error:
             self.close()
@@ -96,7 +96,7 @@ class JobFolder:
             with suppress(PermissionError):  # it is not ours to list, so not our work
                 sync_folder(folder.parent)
 
-    def _take_lock(self) -> None:
+    def _acquire_lock(self) -> None:
         self._lock = os.open(self.path / _LOCK, os.O_RDWR | _MAKE, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -123,7 +123,7 @@ class JobFolder:
             os.close(descriptor)
 
     def free_reserve(self) -> None:
-        """Give up the space that was held back for what is paid."""
+        """Free the space that was held back for what is paid."""
         with suppress(OSError):
             (self.path / _RESERVE).unlink(missing_ok=True)
 
@@ -134,11 +134,11 @@ class JobFolder:
             self._stored.wait_for(lambda: not self._storing, _PATIENCE)
 
     def sync(self) -> None:
-        """See that the names of the journal and of `pictures` are on the disk."""
+        """Sync the names of the journal and of `pictures` to the disk."""
         sync_folder(self.path)
 
     def close(self) -> None:
-        """Let another process have the folder."""
+        """Release the folder for another process."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -165,7 +165,7 @@ class JobFolder:
         return Saved(path=path, size=len(data), sha256=digest)
 
     def _shard(self, number: int) -> Path:
-        """Make an item's folder, and see that its name is on the disk as well."""
+        """Make an item's folder, and sync its name to the disk as well."""
         shard = self.path / shard_of(number)
         with self._making:  # whoever finds it there must not run ahead of its sync
             if shard not in self._synced:

@@ -1,4 +1,4 @@
-"""A durable job: a folder that can be taken up again wherever it was left."""
+"""A durable job: a folder whose work goes on wherever it was left."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -15,11 +15,10 @@ from zai_images.jobs import _audit as audit
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._folder import JobFolder
 from zai_images.jobs._input.files import InputCheck, PromptFile
-from zai_images.jobs._input.intake import refuse_bad, take
+from zai_images.jobs._input.intake import ingest, refusal
 from zai_images.jobs._input.plan import OnBad, Price, plan, plan_new
 from zai_images.jobs._input.sources import found_in
-from zai_images.jobs._journal import steps as journal
-from zai_images.jobs._journal.queries import count
+from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._names import DEFAULT_NAME, NameTemplate
 from zai_images.jobs._report import Damage, JobPlan, JobRecord, JobReport, JobStatus
 from zai_images.jobs._run import JobRun
@@ -29,7 +28,7 @@ from zai_images.jobs._write_ahead import FailureCap
 
 class ImageJob:
     """
-    Make a picture of each of many requests, over days, kills and empty accounts.
+    A job that makes many pictures over days, kills and empty accounts.
 
     A job is a folder with a journal (`job.sqlite`) and `pictures/`. Each step is on the
     disk before the next: nothing paid is lost or paid twice, whenever the process ends.
@@ -69,7 +68,7 @@ class ImageJob:
         read_only: bool = False,
     ) -> Self:
         """
-        Name a job's folder; it is made or taken up when the job is entered.
+        Name a job's folder; it is made or opened when the job is entered.
 
         Args:
             folder: Where the job is.
@@ -92,10 +91,10 @@ class ImageJob:
 
     async def __aenter__(self) -> Self:
         """
-        Take the job up.
+        Open the job.
 
         Raises:
-            JobError: The folder is no job's, another process's, or the disk is ill.
+            JobError: The folder is no job's, another process's, or the disk fails.
         """
         await self._store.open()
         return self
@@ -134,9 +133,10 @@ class ImageJob:
         if repeat < 1:
             raise InvalidRequestError(f"repeat: cannot be {repeat}; use 1 or more")
         self._refuse_if_busy()
+        self._store.refuse_closed()
         self._taking = True
         try:
-            return await take(
+            return await ingest(
                 self._store, requests, repeat=repeat, skip_invalid=skip_invalid
             )
         finally:
@@ -166,8 +166,8 @@ class ImageJob:
             on_bad: Told of each line that cannot be used, in a thread.
         """
         found = found_in(requests)
-        step = partial(plan, found=found, repeat=repeat, price=price, on_bad=on_bad)
-        return await self._store.do(step)
+        work = partial(plan, found=found, repeat=repeat, price=price, on_bad=on_bad)
+        return await self._store.do(queries.asking_states(work))
 
     @staticmethod
     async def plan_new(
@@ -219,10 +219,10 @@ class ImageJob:
         """
         if requests is not None:
             found = await self.take(requests, repeat=repeat, skip_invalid=skip_invalid)
-            if not skip_invalid:
-                refuse_bad(found)
+            if found.bad_lines and not skip_invalid:
+                raise refusal(found)
         kinds = ("unknown", "dead") if on_unknown == "resend" else ()
-        return await self._run(session, kinds, journal.WANTED, max_failures, limit)
+        return await self._run(session, kinds, steps.WANTED, max_failures, limit)
 
     async def retry(
         self,
@@ -238,7 +238,7 @@ class ImageJob:
         The rest is as with `run`; `unknown` is what `on_unknown="resend"` sends again.
         """
         kinds = ("failed",) if only == "failed" else ("unknown", "dead")
-        return await self._run(session, kinds, journal.RETRIED, max_failures, limit)
+        return await self._run(session, kinds, steps.RETRIED, max_failures, limit)
 
     async def _run(
         self,
@@ -261,10 +261,10 @@ class ImageJob:
             wanted=wanted,
         )
         try:
-            await run.prepare(again, private_sandbox=self._sandbox)
+            left = await run.prepare(again, private_sandbox=self._sandbox)
             if self._stop_early:
                 run.stop()
-            await run.carry_out(failures, limit)
+            await run.carry_out(left, failures, limit)
         finally:
             self._running, self._stop_early = None, False
         return JobReport(
@@ -277,7 +277,7 @@ class ImageJob:
 
     async def _counted(self) -> JobStatus:
         try:
-            return await self._store.do(count)
+            return await self._store.do(queries.count)
         except DiskError:  # the report must come, above all what is unwritten
             return JobStatus()
 
@@ -289,7 +289,7 @@ class ImageJob:
 
     async def status(self) -> JobStatus:
         """Count the items by state."""
-        return await self._store.do(count)
+        return await self._store.do(queries.count)
 
     def records(self) -> AsyncIterator[JobRecord]:
         """Read all that is known of each item, by number."""

@@ -51,7 +51,7 @@ def _kept(text: str) -> Iterator[str]:
 
 class NameTemplate:
     """
-    Make the names of a job's files, all of them inside its folder.
+    A template for the names of a job's files, all of them inside its folder.
 
     Args:
         template: Text with fields in braces: `{index:06d}` (the item's number),

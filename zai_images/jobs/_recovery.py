@@ -1,124 +1,50 @@
-"""What is found in a journal when a job is taken up again: killed, moved, or ended."""
+"""What is found in a journal when a job is run again: killed, moved, or ended."""
 
-import sqlite3
 from datetime import UTC, datetime
+from functools import partial
 
 from zai_images._api.errors import ZaiImagesError
 from zai_images._api.judge import judge
-from zai_images._api.response import RawResponse, expiry
+from zai_images._api.response import expiry
 from zai_images._config import SessionConfig
 from zai_images._session.budget import price_of
-from zai_images.jobs._errors import JobError
-from zai_images.jobs._journal import steps as journal
-from zai_images.jobs._journal.queries import recall, request_of
-from zai_images.jobs._results import ended
+from zai_images.jobs._journal import queries, steps
+from zai_images.jobs._journal.schema import Step
+from zai_images.jobs._results import ended, picture_in
 
 SANDBOX = "sandbox"
-_SERVICE = "service"
-_CUT_OFF = (
-    "It was sent, and the process ended before an answer was known; it may be billed."
-)
 
 
-def check_service(name: str) -> journal.Step:
-    """
-    Record the service of a new job, and refuse another one for an old job.
-
-    Raises:
-        JobError: The job was made with another; no sandbox picture passes as paid.
-    """
-
-    def step(connection: sqlite3.Connection) -> None:
-        known = recall(_SERVICE)(connection)
-        if known is None:
-            journal.note(_SERVICE, name)(connection)
-        elif known != name:
-            raise JobError(
-                f"This job was made with {known}, and this run is with {name}. Nothing "
-                "was sent; use another folder."
-            )
-
-    return step
-
-
-def recover(config: SessionConfig, *, private_sandbox: bool) -> journal.Step:
+def resume(config: SessionConfig, *, private_sandbox: bool) -> Step[None]:
     """
     Bring every item to a state it can be resumed from.
 
-    What was sent without a known answer is unknown. Answers that were kept and never
-    read are read now. The links of a private sandbox died with it.
+    Raises:
+        JobError: The job was made with another service.
     """
-
-    def step(connection: sqlite3.Connection) -> None:
-        connection.execute(
-            "UPDATE items SET state='unknown', maybe=maybe+1, error=? "
-            "WHERE state='sent'",
-            (_CUT_OFF,),
-        )
-        _find_answered(connection)
-        if private_sandbox:
-            connection.execute(
-                "UPDATE items SET state='pending' WHERE state='answered'"
-            )
-            connection.execute(
-                "DELETE FROM answers WHERE number IN "
-                "(SELECT number FROM items WHERE state='pending')"
-            )
-        unread = connection.execute(
-            "SELECT number, items.body, maybe, status, request_id, answers.body "
-            "FROM items JOIN answers USING (number) "
-            "WHERE state='answered' AND url IS NULL"
-        ).fetchall()
-        for number, body, maybe, status, request_id, answer in unread:
-            raw = RawResponse(status=status, request_id=request_id, body=answer)
-            model = request_of(body, number).model
-            _read(raw, number, price_of(config, model), maybe=bool(maybe))(connection)
-
-    return step
+    service = SANDBOX if private_sandbox else config.base_url
+    reader = steps.Reader(
+        has_picture=lambda raw: picture_in(raw) is not None,
+        read=partial(_read, config),
+    )
+    return steps.resume(service, reader, private_sandbox=private_sandbox)
 
 
-def _find_answered(connection: sqlite3.Connection) -> None:
-    """Find pictures whose call was cancelled while their answer was being kept."""
-    kept = connection.execute(
-        "SELECT number, status, request_id, answers.body FROM items "
-        "JOIN answers USING (number) WHERE state='unknown' AND url IS NULL"
-    ).fetchall()
-    for number, status, request_id, answer in kept:
-        raw = RawResponse(status=status, request_id=request_id, body=answer)
-        try:
-            judge(raw, now=datetime.now(UTC))
-        except ZaiImagesError:
-            continue  # it was read, and nobody knows what it means
-        connection.execute(
-            "UPDATE items SET state='answered', maybe=max(0, maybe-1) WHERE number=?",
-            (number,),
-        )
-
-
-def _read(
-    raw: RawResponse, number: int, price: float | None, *, maybe: bool
-) -> journal.Step:
+def _read(config: SessionConfig, kept: steps.Unread) -> Step[None]:
+    """Read an answer that the process before had no time to read."""
     try:
-        response = judge(raw, now=datetime.now(UTC))
+        response = judge(kept.raw, now=datetime.now(UTC))
     except ZaiImagesError as error:
         more = int(error.maybe_billed)
-        if maybe and error.billed == "no":
+        if kept.maybe and error.billed == "no":
             error.billed = "maybe"  # of an attempt before this one
-        end = journal.end(
-            number, ended(error), str(error), getattr(error, "code", None)
-        )
-
-        def step(connection: sqlite3.Connection) -> None:
-            end(connection)
-            connection.execute(
-                "UPDATE items SET maybe=maybe+? WHERE number=?", (more, number)
-            )
-
-        return step
-    return journal.read_answer(
-        number,
+        code = getattr(error, "code", None)
+        return steps.end(kept.number, ended(error), str(error), code, more_maybe=more)
+    model = queries.request_of(kept.body, kept.number).model
+    return steps.read_answer(
+        kept.number,
         url=response.url,
         expires=expiry(response.url, response),
-        cost=price,
+        cost=price_of(config, model),
         latency=None,
     )

@@ -1,4 +1,4 @@
-"""Pictures that are paid and not here yet: fetched by their kept links, for free."""
+"""Fetch pictures that are paid and not here yet, by their kept links, for free."""
 
 import time
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ _FRESH = 60.0  # seconds since the answer in which a link may answer 404
 
 class NotFetchedError(Exception):
     """
-    Say why a kept link gave no picture.
+    Raised when a kept link gives no picture.
 
     Attributes:
         dead: It will say the same for ever.
@@ -25,16 +25,17 @@ class NotFetchedError(Exception):
         self.dead = dead
 
 
-class Links:
+class Refetcher:
     """
-    Fetch old links with a single try, for there may be many and the host may be down.
+    A downloader of old links, with a single try for each.
 
-    A fresh one is fetched by the session, which is patient with it.
+    There may be many of them, and the host may be down. A fresh link is fetched by the
+    session, which is patient with it.
     """
 
     def __init__(self, session: ImageSession) -> None:
         self._session = session
-        self._downloader = Downloader(session.config)
+        self._downloader: Downloader | None = None  # most runs have no old link
 
     async def fetch(self, response: ImageResponse | None, at: float) -> Picture:
         """
@@ -46,6 +47,8 @@ class Links:
         if response is None:
             raise NotFetchedError("its answer cannot be read any more", dead=True)
         try:
+            if self._downloader is None:
+                self._downloader = Downloader(self._session.config)
             return await self._downloader.fetch(response.url)
         except FetchError as error:
             if not (error.fresh and abs(time.time() - at) < _FRESH):
@@ -58,7 +61,8 @@ class Links:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._downloader.aclose()
+        if self._downloader is not None:
+            await self._downloader.aclose()
 
 
 def _is_past(response: ImageResponse) -> bool:

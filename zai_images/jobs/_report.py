@@ -13,7 +13,7 @@ from zai_images.jobs._states import State
 @attrs.frozen(kw_only=True)
 class JobStatus:
     """
-    Count the items of a job by their state.
+    The items of a job, counted by their state.
 
     `total` is the sum of the seven states.
 
@@ -64,7 +64,7 @@ class JobStatus:
 @attrs.frozen(kw_only=True)
 class Unwritten:
     """
-    Hold a paid answer that the disk would not take, with its link in full.
+    A paid answer that the disk would not take, with its link in full.
 
     Attributes:
         number: The item's number in the job.
@@ -78,7 +78,7 @@ class Unwritten:
 @attrs.frozen(kw_only=True)
 class JobReport:
     """
-    Say how a run of a job ended.
+    The end of a run of a job.
 
     Attributes:
         status: The job's counts at the end.
@@ -99,7 +99,7 @@ class JobReport:
 @attrs.frozen(kw_only=True)
 class JobPlan:
     """
-    Say what a run would do, without doing it.
+    What a run would do, told without doing it.
 
     Attributes:
         requests: Pictures that the input asks for, repeats included.
@@ -121,7 +121,7 @@ class JobPlan:
 @attrs.frozen(kw_only=True)
 class JobRecord:
     """
-    Hold all that the journal knows of one item.
+    All that the journal knows of one item.
 
     Attributes:
         number: The item's number in the job, from 1.
@@ -163,7 +163,7 @@ class JobRecord:
 @attrs.frozen(kw_only=True)
 class Damage:
     """
-    Name a saved picture that is not as it was saved.
+    A saved picture that is not as it was saved.
 
     Attributes:
         number: The item's number in the job.
@@ -179,7 +179,7 @@ class Damage:
 @attrs.frozen(kw_only=True)
 class ItemMoved(Event):
     """
-    An item of a job has reached a state (never told of `PENDING` or `SENT`).
+    The event of an item that reached a state (never of `PENDING` or `SENT`).
 
     Attributes:
         number: The item's number in the job.

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -21,17 +20,17 @@ from zai_images._picture.picture import Picture
 from zai_images._redact import redact
 from zai_images._session.budget import price_of
 from zai_images.jobs._folder import JobFolder, shard_of
-from zai_images.jobs._journal import queries as lookups, steps as journal
+from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._journal.writer import Writer
 from zai_images.jobs._names import NameTemplate
 from zai_images.jobs._report import ItemMoved, Unwritten
 from zai_images.jobs._states import State
-from zai_images.jobs._write_ahead import Books
+from zai_images.jobs._write_ahead import WriteAheadLog
 
 
 @attrs.frozen(kw_only=True)
 class _Item:
-    """Hold what is told of an item whatever becomes of it; times in seconds."""
+    """What is told of an item whatever becomes of it; times in seconds."""
 
     number: int
     request: ImageRequest
@@ -39,9 +38,9 @@ class _Item:
     latency: float = 0.0
 
 
-class Keeper:
+class ResultWriter:
     """
-    Keep pictures as files, and the ends of items in the journal.
+    The writer of pictures to files, and of the ends of items to the journal.
 
     Attributes:
         moved: How many items came to each state.
@@ -54,7 +53,7 @@ class Keeper:
         writer: Writer,
         folder: JobFolder,
         names: NameTemplate,
-        books: Books,
+        log: WriteAheadLog,
         observer: events.Observer | None,
         on_trouble: Callable[[Exception], None],
     ) -> None:
@@ -63,7 +62,7 @@ class Keeper:
         self._writer = writer
         self._folder = folder
         self._names = names
-        self._books = books
+        self._log = log
         self._observer = observer
         self._on_trouble = on_trouble
         self._paths: set[str] = set()  # of files that are not recorded yet
@@ -73,54 +72,55 @@ class Keeper:
         """The paid answers that are on no disk."""
         return tuple(
             Unwritten(number=number, url=response.url)
-            for number, raw in self._books.unwritten.items()
+            for number, raw in self._log.unwritten.items()
             if (response := picture_in(raw)) is not None
         )
 
-    async def take_done(self, outcome: Done) -> None:
-        """Keep a picture that was made and fetched."""
+    async def write_made(self, outcome: Done) -> None:
+        """Write a picture that was made and fetched."""
         if outcome.picture is None:  # the runner was told to download
             raise RuntimeError("a picture was not downloaded")
         item = _item(outcome)
         self._note_answer(item, outcome.response)
         await self._keep(item, outcome.picture)
 
-    async def take_fetched(
+    async def write_fetched(
         self, number: int, request: ImageRequest, picture: Picture
     ) -> None:
-        """Keep a picture that an earlier run has paid for."""
+        """Write a picture that an earlier run has paid for."""
         await self._keep(_Item(number=number, request=request), picture)
 
-    async def take_failed(self, outcome: Failed) -> None:
+    async def write_failed(self, outcome: Failed) -> None:
         """Note why an item has no picture, and what that cost."""
         item, error = _item(outcome), outcome.error
         if outcome.response is not None:
             self._note_answer(item, outcome.response)
-            await self.take_unfetched(item.number, item.request, error, dead=False)
+            await self.write_unfetched(item.number, item.request, error, dead=False)
             return
         code = getattr(error, "code", None)
-        was = self._books.resending.get(item.number)
+        was = self._log.resending.get(item.number)
         if was is not None and not error.maybe_billed:  # it is what it was
             state = was
-            self._writer.post(journal.explain(item.number, str(error), code))
+            self._writer.post(steps.explain(item.number, str(error), code))
         else:
             state = ended(error)
-            self._writer.post(journal.end(item.number, state, str(error), code))
+            self._writer.post(steps.end(item.number, state, str(error), code))
         await self._tell(item, state, error=error)
 
-    async def take_unfetched(
+    async def write_unfetched(
         self, number: int, request: ImageRequest, error: Exception, *, dead: bool
     ) -> None:
         """Note that a paid picture could not be fetched; its link is kept."""
-        self._writer.post(journal.not_fetched(number, str(error), dead=dead))
+        self._writer.post(steps.not_fetched(number, str(error), dead=dead))
         item = _Item(number=number, request=request)
         await self._tell(item, State.ANSWERED, error=error)
 
     def _note_answer(self, item: _Item, response: ImageResponse) -> None:
-        step = journal.read_answer(
+        url = response.url
+        step = steps.read_answer(
             item.number,
-            url=redact(response.url, self._config.api_key or ""),
-            expires=expiry(response.url, response),
+            url=redact(url, self._config.api_key or ""),
+            expires=expiry(url, response),
             cost=price_of(self._config, item.request.model),
             latency=item.latency,
         )
@@ -133,39 +133,27 @@ class Keeper:
             saved = await asyncio.to_thread(
                 self._folder.store, name, item.number, picture.data
             )
-            await self._writer.do(self._recording(item.number, saved), paid=True)
+            unwritten = self._log.unwritten.get(item.number)
+            record = steps.record_saved(item.number, saved, unwritten=unwritten)
+            await self._writer.do(record, paid=True)
         except (OSError, ZaiImagesError) as error:
             self._on_trouble(error)
             await self._tell(item, State.ANSWERED, error=error)
             return
-        self._books.unwritten.pop(item.number, None)
+        self._log.unwritten.pop(item.number, None)
         self._paths.discard(saved.path)
         await self._tell(item, State.SAVED, path=saved.path)
-
-    def _recording(self, number: int, saved: journal.Saved) -> journal.Step:
-        """Record a file, and before it an answer that the disk had not taken."""
-        record = journal.record_saved(number, saved)
-        raw = self._books.unwritten.get(number)
-        if raw is None:
-            return record
-        keep = journal.keep_answer(number, raw)
-
-        def both(connection: sqlite3.Connection) -> None:
-            keep(connection)
-            record(connection)
-
-        return both
 
     async def _name(self, item: _Item, media_type: str) -> str:
         """Choose a file's name; where two items would have the same, one gets more."""
         number, extension = item.number, EXTENSIONS[media_type]
-        key, caller_id, _ = await self._writer.do(lookups.about(number))
+        key, caller_id, _ = await self._writer.do(queries.about(number))
         stem = self._names.name(number, key, json.loads(caller_id), item.request)
         name = f"{stem}{extension}"
         path = f"{shard_of(number)}/{name}"
         claimed = path in self._paths
         self._paths.add(path)  # before the next await: two may ask at once
-        if claimed or await self._writer.do(lookups.taken(path, number)):
+        if claimed or await self._writer.do(queries.is_path_used(path, number)):
             name = f"{stem}-{number}-{key[:8]}{extension}"
         return name
 
@@ -180,7 +168,7 @@ class Keeper:
         self.moved[state] += 1
         if self._observer is None:
             return
-        _, caller_id, _ = await self._writer.do(lookups.about(item.number))
+        _, caller_id, _ = await self._writer.do(queries.about(item.number))
         event = ItemMoved(
             at=asyncio.get_running_loop().time(),
             number=item.number,

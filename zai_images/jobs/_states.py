@@ -1,5 +1,5 @@
 """
-What can become of an item of a job, and which step may follow which: a pure table.
+The states of an item of a job, and which may follow which: a pure table.
 
 Every step is one row of the journal moved by one statement, so that a process killed
 between any two leaves an item in exactly one of these states.
@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 class State(StrEnum):
     """
-    Say where an item is.
+    Where an item is.
 
     `PENDING` is not sent, or was refused for free. `SENT` may be at the service: its
     intent is synced before the first byte leaves. `ANSWERED` has its answer synced, and

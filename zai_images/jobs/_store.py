@@ -1,21 +1,20 @@
 """A job's folder and journal, while they are open."""
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from typing import TypeVar
 
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._folder import JobFolder
-from zai_images.jobs._journal.schema import connect
-from zai_images.jobs._journal.writer import Writer
+from zai_images.jobs._journal.schema import Connection, Step, connect
+from zai_images.jobs._journal.writer import Writer, is_disk_full
 
 T = TypeVar("T")
 
 
 class Store:
     """
-    Hold the folder and the journal's thread.
+    The folder of a job and the thread of its journal.
 
     Args:
         folder: Where the job is.
@@ -37,7 +36,7 @@ class Store:
 
     async def open(self) -> None:
         """
-        Take the folder up.
+        Open the folder and its journal.
 
         Raises:
             JobError: It is open already, no job's, or another process's.
@@ -50,14 +49,13 @@ class Store:
             connection, on_trouble=self._make_room, on_lost=self._on_lost
         )
 
-    def _make_room(self, error: sqlite3.Error) -> None:
+    def _make_room(self, error: Exception) -> None:
         """Let the journal have the reserve; on a full disk, the journal alone."""
-        # An error that SQLite itself did not raise has no code.
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        if is_disk_full(error):
             self.folder.store_no_more()
         self.folder.free_reserve()
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self) -> Connection:
         if self._read_only:
             if not self.folder.journal.exists():
                 raise JobError(f"{self.folder.path} holds no job; nothing was done.")
@@ -75,7 +73,7 @@ class Store:
         return connection
 
     async def close(self) -> None:
-        """Write what waits, and let the folder go."""
+        """Write what waits, and release the folder."""
         writer, self._writer = self._writer, None
         if writer is not None:
             try:
@@ -98,7 +96,7 @@ class Store:
             )
         return self._writer
 
-    async def do(self, step: Callable[[sqlite3.Connection], T]) -> T:
+    async def do(self, step: Step[T]) -> T:
         """
         Carry out a step on the journal.
 
@@ -106,9 +104,21 @@ class Store:
             JobError: The job is not open.
             DiskError: The disk does not take it.
         """
+        return await self._opened().do(step)
+
+    def refuse_closed(self) -> None:
+        """
+        Check that the job is open.
+
+        Raises:
+            JobError: It is not.
+        """
+        self._opened()
+
+    def _opened(self) -> Writer:
         if self._writer is None:
             raise JobError(
                 "This job is not open. Nothing was sent; use "
                 "'async with ImageJob.open(folder) as job'."
             )
-        return await self._writer.do(step)
+        return self._writer

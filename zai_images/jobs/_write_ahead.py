@@ -1,8 +1,8 @@
 """
 The job's side of each attempt: intent before, answer after, both on the disk.
 
-A batch is run through a requester that writes ahead: the session's own, with an entry
-of the journal added to each call's ledgers. So a job has no workers of its own.
+A job's batch sends through a requester that writes ahead: the session's own, with the
+journal among the ledgers of its calls. So a job needs no workers of its own.
 """
 
 import asyncio
@@ -25,14 +25,14 @@ from zai_images._session.budget import Ledger
 from zai_images._session.call import Answer
 from zai_images._session.requester import Requester
 from zai_images.jobs._errors import DiskError, JobError
-from zai_images.jobs._journal import steps as journal
+from zai_images.jobs._journal import steps
 from zai_images.jobs._journal.writer import Writer
 from zai_images.jobs._states import State
 
 
-class Books:
+class WriteAheadLog:
     """
-    Write ahead, and know what the disk did not take.
+    The intents and answers of a run, and what the disk did not take of them.
 
     Args:
         writer: The journal's thread.
@@ -57,7 +57,7 @@ class Books:
         Raises:
             DiskError: The disk does not take it, so it must not be sent.
         """
-        await self._writer.do(journal.intend(number, again=again))
+        await self._writer.do(steps.intend(number, again=again))
 
     async def keep(self, number: int, raw: RawResponse) -> None:
         """
@@ -68,7 +68,7 @@ class Books:
         """
         kept = self._scrubbed(raw)
         try:
-            await self._writer.do(journal.keep_answer(number, kept), paid=True)
+            await self._writer.do(steps.keep_answer(number, kept), paid=True)
         except DiskError as error:
             self.unwritten[number] = kept
             self._on_trouble(error)
@@ -77,21 +77,21 @@ class Books:
         """Try once more, now that nothing else is written."""
         for number, raw in list(self.unwritten.items()):
             try:
-                await self._writer.do(journal.keep_answer(number, raw), paid=True)
+                await self._writer.do(steps.keep_answer(number, raw), paid=True)
             except DiskError:
                 return
             del self.unwritten[number]
 
     def give_back(self, number: int) -> None:
         """Note that sending an item again cost nothing; nothing waits for that."""
-        self._writer.post(journal.give_back(number, self.resending[number]))
+        self._writer.post(steps.give_back(number, self.resending[number]))
 
     def settle(self, number: int, *, maybe: bool, ever: bool) -> None:
         """Note an attempt without a picture; nothing waits for that."""
         if number in self.unwritten and not maybe:
             del self.unwritten[number]
         target = State.UNKNOWN if ever else State.PENDING
-        self._writer.post(journal.settle(number, target, maybe=maybe))
+        self._writer.post(steps.settle(number, target, maybe=maybe))
 
     def _scrubbed(self, raw: RawResponse) -> RawResponse:
         # Latin-1 leaves every byte as it is.
@@ -99,15 +99,15 @@ class Books:
         return attrs.evolve(raw, body=body.encode("latin-1"))
 
 
-class Entry:
-    """Be the journal's side of one call, behind the batch's own."""
+class JournalLedger:
+    """The ledger of one call: the journal's side, behind the batch's own."""
 
-    def __init__(self, books: Books, batch: Ledger, number: int) -> None:
-        self._books = books
+    def __init__(self, log: WriteAheadLog, batch: Ledger, number: int) -> None:
+        self._log = log
         self._batch = batch
         self._number = number
         self._maybe = False  # whether any attempt may be billed
-        self._again = number in books.resending
+        self._again = number in log.resending
         self._intended = False
 
     async def before_send(self, request: ImageRequest, attempt: int) -> None:
@@ -115,11 +115,11 @@ class Entry:
         self._intended = False
         await self._batch.before_send(request, attempt)
         self._intended = True  # a cancelled wait may have written it
-        await self._books.intend(self._number, again=self._again)
+        await self._log.intend(self._number, again=self._again)
 
     async def answered(self, raw: RawResponse) -> None:
         """Sync the answer; the batch takes no note of it."""
-        await self._books.keep(self._number, raw)
+        await self._log.keep(self._number, raw)
         await self._batch.answered(raw)
 
     async def settled(self, attempt: int, billed: Billed) -> None:
@@ -128,17 +128,20 @@ class Entry:
         if not self._intended or billed == "yes":
             pass
         elif self._again and not self._maybe:
-            self._books.give_back(self._number)
+            self._log.give_back(self._number)
         else:
-            self._books.settle(self._number, maybe=billed == "maybe", ever=self._maybe)
+            self._log.settle(self._number, maybe=billed == "maybe", ever=self._maybe)
         await self._batch.settled(attempt, billed)
 
 
 class FailureCap:
     """
-    Keep the failures of a run to `most`, counting what is in flight.
+    A cap on the failures of a run, counting what is in flight.
 
-    As all that is in flight may fail, no more is in flight than may still fail.
+    All that is in flight may fail, so no more is in flight than may still fail.
+
+    Args:
+        most: The failures that are allowed; None is no cap.
 
     Raises:
         ConfigurationError: The cap is below 1.
@@ -180,11 +183,11 @@ class JournaledRequester:
     """A requester that writes ahead: the session's, behind the journal."""
 
     def __init__(
-        self, requester: Requester, books: Books, failures: FailureCap
+        self, requester: Requester, log: WriteAheadLog, failures: FailureCap
     ) -> None:
         self.config: SessionConfig = requester.config
         self._requester = requester
-        self._books = books
+        self._log = log
         self._failures = failures
 
     async def answer(
@@ -204,7 +207,7 @@ class JournaledRequester:
         try:
             return await self._requester.answer(
                 request,
-                ledger=Entry(self._books, ledger, number),
+                ledger=JournalLedger(self._log, ledger, number),
                 ceiling=ceiling,
                 batch=batch,
             )

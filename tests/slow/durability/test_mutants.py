@@ -53,10 +53,12 @@ STORE = """\
             )
 """
 RECORD = """\
-            await self._writer.do(self._recording(item.number, saved), paid=True)
+            unwritten = self._log.unwritten.get(item.number)
+            record = steps.record_saved(item.number, saved, unwritten=unwritten)
+            await self._writer.do(record, paid=True)
 """
 UNSTORED = """\
-            saved = journal.Saved(
+            saved = steps.Saved(
                 path=f"{shard_of(item.number)}/{name}",
                 size=len(picture.data),
                 sha256=__import__("hashlib").sha256(picture.data).hexdigest(),
@@ -66,8 +68,8 @@ SYNC_FILE = """\
             os.fsync(file.fileno())
         yield name
 """
-INTEND = "await self._writer.do(journal.intend(number, again=again))"
-KEEP = "await self._writer.do(journal.keep_answer(number, kept), paid=True)"
+INTEND = "await self._writer.do(steps.intend(number, again=again))"
+KEEP = "await self._writer.do(steps.keep_answer(number, kept), paid=True)"
 
 MUTANTS = {
     "commits that are not synced": Mutant(
@@ -83,13 +85,13 @@ MUTANTS = {
         seen="mixed",
     ),
     "a picture that is not synced": Mutant(
-        file="_picture/picture.py",
+        file="_picture/files.py",
         was="            os.fsync(file.fileno())\n",
         now="",
         seen="names",
     ),
     "a picture synced after its rename": Mutant(
-        file="_picture/picture.py",
+        file="_picture/files.py",
         was=SYNC_FILE,
         now="""\
         yield name
@@ -99,13 +101,13 @@ MUTANTS = {
         seen="names",
     ),
     "a picture's name that is not synced": Mutant(
-        file="_picture/picture.py",
+        file="_picture/files.py",
         was="    sync_folder(target.parent)\n",
         now="",
         seen="data",
     ),
     "a picture without a name of its own": Mutant(
-        file="_picture/picture.py",
+        file="_picture/files.py",
         was="        os.replace(name, target)  # noqa: PTH105 - both",
         now="        open(target, 'wb').write(data), os.unlink(name)  # both",
         seen="names",
@@ -152,7 +154,7 @@ MUTANTS = {
     "sent before the intent is on the disk": Mutant(
         file="jobs/_write_ahead.py",
         was=INTEND,
-        now="self._writer.post(journal.intend(number, again=again))",
+        now="self._writer.post(steps.intend(number, again=again))",
         seen="dropped",
     ),
     "sent without an intent": Mutant(
@@ -161,7 +163,7 @@ MUTANTS = {
     "read before the answer is on the disk": Mutant(
         file="jobs/_write_ahead.py",
         was=KEEP,
-        now="self._writer.post(journal.keep_answer(number, kept), paid=True)",
+        now="self._writer.post(steps.keep_answer(number, kept), paid=True)",
         seen="dropped",
     ),
     "fetched without keeping the answer": Mutant(
@@ -174,9 +176,9 @@ MUTANTS = {
         seen="kept",
     ),
     "what was sent is sent again": Mutant(
-        file="jobs/_recovery.py",
-        was="UPDATE items SET state='unknown'",
-        now="UPDATE items SET state='pending'",
+        file="jobs/_journal/steps.py",
+        was="    State.SENT, State.UNKNOWN, ",
+        now="    State.SENT, State.PENDING, ",
         seen=POST,
     ),
     "what may be billed is sent again": Mutant(

@@ -1,8 +1,8 @@
 """
-Read the requests of a file, twice: once to check all of it, once to send.
+Read the requests of a file, and in their place what is wrong with a line.
 
-Both passes hold one line at a time. What grows with the file is a table of the ids that
-were given, some 100 bytes each: that no two are alike cannot be told without.
+One line at a time is in memory. What grows with the file is a table of the ids that
+were given, some 100 bytes each: without it nobody can tell that no two are alike.
 """
 
 from collections.abc import Iterator, Mapping
@@ -39,7 +39,7 @@ SHOWN = 50  # bad lines that are kept with their message
 @attrs.frozen(kw_only=True)
 class PromptFile:
     """
-    Name a file of requests and how to read it.
+    A file of requests, and how to read it.
 
     Attributes:
         path: Where it lies; read more than once, so no pipe.
@@ -90,7 +90,7 @@ def _sniffed(path: Path) -> Format:
 @attrs.frozen(kw_only=True)
 class InputCheck:
     """
-    Hold what a check of a whole file found.
+    The findings of a check of a whole file.
 
     Attributes:
         requests: How many requests are good.

@@ -22,7 +22,7 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 @attrs.frozen(kw_only=True)
 class BadLine:
     """
-    Say what is wrong with a line.
+    A line that cannot be used, and why.
 
     Attributes:
         line: Its number in the file, from 1; of a row, where the row begins.

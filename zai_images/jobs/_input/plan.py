@@ -2,15 +2,16 @@
 
 import asyncio
 import json
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from zai_images.jobs._input.files import PromptFile
 from zai_images.jobs._input.formats import BadLine
-from zai_images.jobs._input.intake import Intake, Row
+from zai_images.jobs._input.intake import Intake
 from zai_images.jobs._input.sources import Found, found_in
+from zai_images.jobs._journal.input_steps import Row
+from zai_images.jobs._journal.queries import StatesOf
 from zai_images.jobs._report import JobPlan
 from zai_images.jobs._states import State
 
@@ -35,12 +36,16 @@ async def plan_new(
     """
     found = found_in(requests)
     return await asyncio.to_thread(
-        plan, None, found, repeat=repeat, price=price, on_bad=on_bad
+        plan, _no_states, found, repeat=repeat, price=price, on_bad=on_bad
     )
 
 
+def _no_states(_: Sequence[bytes]) -> dict[bytes, State]:
+    return {}
+
+
 def plan(
-    connection: sqlite3.Connection | None,
+    states_of: StatesOf,
     found: Iterable[Found],
     *,
     repeat: int,
@@ -59,7 +64,7 @@ def plan(
     states: Counter[State] = Counter()
     models: Counter[tuple[str, str]] = Counter()
     for block in _blocks(intake.rows(heard())):
-        known = _looked_up(connection, [row[0] for row in block])
+        known = states_of([row[0] for row in block])
         for key, _, body, _ in block:
             state = known.get(key, State.PENDING)
             states[state] += 1
@@ -89,16 +94,3 @@ def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
             yield block
             block = []
     yield block
-
-
-def _looked_up(
-    connection: sqlite3.Connection | None, keys: list[bytes]
-) -> dict[bytes, State]:
-    if connection is None or not keys:
-        return {}
-    marks = ", ".join("?" * len(keys))
-    rows = connection.execute(
-        f"SELECT key, state FROM items WHERE key IN ({marks})",  # noqa: S608 - question marks
-        keys,
-    )
-    return {key: State(state) for key, state in rows}

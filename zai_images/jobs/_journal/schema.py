@@ -2,11 +2,18 @@
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from zai_images.jobs._errors import RESTORE, DiskError, JobError
 
-VERSION = 1
+T = TypeVar("T")
+Connection = sqlite3.Connection
+# What is done on the journal within one transaction.
+Step = Callable[[Connection], T]
+
+VERSION = 2
 JOURNAL = "job.sqlite"
 
 # `items` has a row for each item, `answers` for each that is paid, `pictures` for each
@@ -17,7 +24,7 @@ CREATE TABLE items (
     number INTEGER PRIMARY KEY,
     key BLOB NOT NULL UNIQUE,
     state TEXT NOT NULL DEFAULT 'pending',
-    place INTEGER NOT NULL,
+    position INTEGER NOT NULL,
     wanted INTEGER NOT NULL DEFAULT 1,
     body TEXT NOT NULL,
     id TEXT NOT NULL DEFAULT 'null',
@@ -28,7 +35,7 @@ CREATE TABLE items (
     error TEXT,
     code TEXT
 );
-CREATE INDEX by_state ON items (state, place, number, cost, maybe);
+CREATE INDEX by_state ON items (state, position, number, cost, maybe);
 CREATE TABLE answers (
     number INTEGER PRIMARY KEY REFERENCES items,
     at REAL NOT NULL,
@@ -47,6 +54,13 @@ CREATE TABLE pictures (
     sha256 TEXT NOT NULL,
     at REAL NOT NULL
 );
+"""
+# Version 1 called the position in the input a place.
+_FROM_VERSION_1 = """
+BEGIN IMMEDIATE;
+ALTER TABLE items RENAME COLUMN place TO position;
+PRAGMA user_version=2;
+COMMIT;
 """
 
 
@@ -94,23 +108,29 @@ def _connected(path: Path, *, read_only: bool) -> sqlite3.Connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA journal_size_limit=67108864")
-        _check_version(connection, path, new=not read_only)
+        _check_version(connection, path, writable=not read_only)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _check_version(connection: sqlite3.Connection, path: Path, *, new: bool) -> None:
+def _check_version(
+    connection: sqlite3.Connection, path: Path, *, writable: bool
+) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == VERSION:
+        return
+    if version == 1:
+        if writable:  # whoever only looks asks for no position
+            connection.executescript(_FROM_VERSION_1)
         return
     if version > VERSION:
         raise JobError(
             f"{path} was made by a newer version of zai-images; use that one"
         )
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables != (0,) or not new:
+    if tables != (0,) or not writable:
         raise JobError(f"{path} is not the journal of a job; nothing was sent")
     connection.executescript(
         f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={VERSION}; COMMIT;"

@@ -16,23 +16,23 @@ from typing import Any, TypeVar
 import attrs
 
 from zai_images.jobs._errors import RESTORE, DiskError
+from zai_images.jobs._journal.schema import Connection, Step
 
 T = TypeVar("T")
-Step = Callable[[sqlite3.Connection], Any]
 
 
 @attrs.define(eq=False)
 class _Task:
     """A step, whom to tell, and whether it is worth the disk's last reserve."""
 
-    step: Step
+    step: Step[Any]
     future: asyncio.Future[Any] | None
     paid: bool
 
 
 class Writer:
     """
-    Carry out steps on a connection, in the order they came in.
+    The thread that carries out steps, in the order they came in.
 
     Args:
         connection: The journal's, used by this thread alone from now on.
@@ -43,9 +43,9 @@ class Writer:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         *,
-        on_trouble: Callable[[sqlite3.Error], None],
+        on_trouble: Callable[[Exception], None],
         on_lost: Callable[[DiskError], None],
     ) -> None:
         self._connection = connection
@@ -58,9 +58,7 @@ class Writer:
         )
         self._thread.start()
 
-    async def do(
-        self, step: Callable[[sqlite3.Connection], T], *, paid: bool = False
-    ) -> T:
+    async def do(self, step: Step[T], *, paid: bool = False) -> T:
         """
         Carry out a step, and wait until the disk has it.
 
@@ -77,7 +75,7 @@ class Writer:
         self._tasks.put(_Task(step, future, paid))
         return await future
 
-    def post(self, step: Step, *, paid: bool = False) -> None:
+    def post(self, step: Step[Any], *, paid: bool = False) -> None:
         """Carry out a step soon; nobody waits for it."""
         self._tasks.put(_Task(step, None, paid))
 
@@ -166,7 +164,7 @@ class Writer:
 
 
 def _carried_out(
-    step: Step, connection: sqlite3.Connection
+    step: Step[Any], connection: Connection
 ) -> tuple[Any, Exception | None]:
     """Let a step that refuses by itself fail alone; it has changed nothing by then."""
     try:
@@ -175,6 +173,12 @@ def _carried_out(
         raise
     except Exception as error:  # noqa: BLE001 - told to whoever asked for the step
         return None, error
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Tell a full disk from other trouble with the journal."""
+    # An error that SQLite itself did not raise has no code.
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def _disk_error(error: sqlite3.Error) -> DiskError:

@@ -1,181 +1,25 @@
-"""The parts of a durable job that need no service: keys, names, states, the writer."""
+"""The thread that writes the journal, and what a job writes ahead with it."""
 
 import asyncio
 import sqlite3
 import threading
 
 import pytest
-from hypothesis import given, strategies as st
 
-from zai_images import ImageRequest, InvalidRequestError
-from zai_images._api.response import ImageResponse, ImageURL, RawResponse
-from zai_images._api.wire import encode
-from zai_images._batch.outcomes import Done
-from zai_images.jobs import MOVES, DiskError, State
-from zai_images.jobs._input.intake import Intake
-from zai_images.jobs._input.keys import Keys
-from zai_images.jobs._journal.queries import request_of
+from zai_images import (
+    ImageRequest,
+)
+from zai_images._api.response import RawResponse
+from zai_images.jobs import (
+    DiskError,
+)
 from zai_images.jobs._journal.schema import connect
 from zai_images.jobs._journal.steps import intend
 from zai_images.jobs._journal.writer import Writer
-from zai_images.jobs._names import NameTemplate, slug
-from zai_images.jobs._results import Keeper, _item
-from zai_images.jobs._states import sources
-from zai_images.jobs._write_ahead import Books, Entry
-
-
-def keys_of(requests, repeat=1):
-    return [key for key, *_ in Intake(repeat).rows(requests)]
-
-
-REQUESTS = st.lists(
-    st.builds(
-        ImageRequest,
-        st.sampled_from(["a fox", "a bear", "a cat"]),
-        quality=st.sampled_from(["standard", "hd"]),
-        id=st.sampled_from([None, "x", 1, "1"]),
-    ),
-    max_size=12,
+from zai_images.jobs._write_ahead import (
+    JournalLedger,
+    WriteAheadLog,
 )
-
-
-@given(REQUESTS)
-def test_no_two_items_of_an_input_have_the_same_key(requests):
-    keys = keys_of(requests, repeat=2)
-
-    assert len(set(keys)) == len(keys) == 2 * len(requests)
-
-
-@given(REQUESTS, st.randoms())
-def test_the_order_of_an_input_does_not_change_its_keys(requests, random):
-    moved = list(requests)
-    random.shuffle(moved)
-
-    assert set(keys_of(requests)) == set(keys_of(moved))
-
-
-@given(REQUESTS, REQUESTS)
-def test_a_grown_input_has_the_keys_it_had(requests, more):
-    assert set(keys_of(requests)) <= set(keys_of([*requests, *more]))
-    assert set(keys_of(requests)) <= set(keys_of(requests, repeat=2))
-
-
-def test_a_line_that_is_repeated_is_no_duplicate_but_an_equal_line_is():
-    request = ImageRequest("a fox")
-    keys = Keys()
-    for repeat in range(3):
-        keys.key(request, encode(request), repeat=repeat)
-    assert keys.duplicates == 0
-    keys.key(request, encode(request))
-    assert keys.duplicates == 1
-
-
-def test_a_stored_request_is_the_one_that_was_taken_in():
-    request = ImageRequest("a fox", quality="hd", user_id="user-1", extra={"seed": 7})
-    ((_, _, body, caller_id),) = Intake().rows([request])
-    read = request_of(body, 5)
-
-    assert encode(read) == encode(request)
-    assert (read.id, caller_id) == (5, "null")
-
-
-def test_every_state_is_reached_and_none_is_left_out_of_the_table():
-    reached = frozenset().union(*MOVES.values())
-
-    assert set(MOVES) == set(State)
-    assert reached == set(State)
-    assert MOVES[State.REFUSED] == frozenset()
-    assert State.SENT not in MOVES[State.ANSWERED]  # paid: never straight back out
-    assert State.SENT not in MOVES[State.SAVED]
-    assert sources(State.SAVED) == (State.ANSWERED,)
-
-
-NAME = "{index:06d}-{slug}-{key8}"
-KEY = "0123456789abcdef0123456789abcdef"
-
-
-def name(template, prompt="a fox", caller_id=None, number=7):
-    return NameTemplate(template).name(number, KEY, caller_id, ImageRequest(prompt))
-
-
-@pytest.mark.parametrize(
-    ("template", "made"),
-    [
-        (NAME, "000007-a-fox-01234567"),
-        ("{index}", "7"),
-        ("{key}", KEY),
-        (
-            "{model}_{quality}_{size}_{index:3d}",
-            "cogview-4-250304_standard_1024x1024_  7",
-        ),
-        ("{id}", "order-12"),
-        ("con-{index}", "con-7"),
-        ("{{x}}{index}", "{x}7"),
-        ("com{index}", "picture-com7-01234567"),
-    ],
-)
-def test_a_template_makes_names(template, made):
-    assert name(template, caller_id="order/12") == made
-
-
-@pytest.mark.parametrize(
-    ("template", "why"),
-    [
-        ("../{index}", "cannot stand in a name"),
-        ("a/{index}", "cannot stand in a name"),
-        ("a\\{index}", "cannot stand in a name"),
-        ("{index}\0", "cannot stand in a name"),
-        ("{index}:x", "cannot stand in a name"),
-        (".{index}", "hidden"),
-        ("{prompt}", "is not one of"),
-        ("{index.__class__}", "is not one of"),
-        ("{slug[0]}", "is not one of"),
-        ("{slug!r}", "is not one of"),
-        ("{}", "is not one of"),
-        ("{0}", "is not one of"),
-        ("{slug:>9999999}", "is not understood"),
-        ("{index:999999d}", "is not understood"),
-        ("{index:{key}}", "is not understood"),
-        ("{index", "expected '}'"),
-        ("picture", "alike"),
-        ("", "alike"),
-    ],
-)
-def test_a_template_that_could_lead_outside_or_names_all_alike_is_refused(
-    template, why
-):
-    with pytest.raises(InvalidRequestError, match="name: ") as caught:
-        NameTemplate(template)
-
-    assert why in str(caught.value)
-
-
-def test_a_name_is_cut_where_a_file_system_would_refuse_it():
-    made = name("{id}-{slug}", prompt="雪" * 50, caller_id="狐" * 100)
-
-    assert made == "狐" * 60
-    assert len(made.encode()) == 180
-
-
-@given(st.text(min_size=1).filter(str.strip), st.text() | st.integers() | st.none())
-def test_no_prompt_and_no_id_makes_a_name_that_is_not_safe(prompt, caller_id):
-    try:
-        request = ImageRequest(prompt)
-    except InvalidRequestError:
-        return
-    for template in (NAME, "{id}", "{slug}"):
-        made = NameTemplate(template).name(7, KEY, caller_id, request)
-
-        assert made
-        assert not set(made) & set('/\\\0:*?"<>|')
-        assert not made.startswith(".")
-        assert len(made.encode()) <= 220
-        assert made.split(".")[0].lower() not in {"con", "nul", "aux", "prn", "com1"}
-
-
-@pytest.mark.parametrize("prompt", ["con", "NUL", "com1", "...", "/", "\u202e", "😀"])
-def test_a_slug_is_never_a_device_or_nothing(prompt):
-    assert slug(prompt).startswith("picture")
 
 
 @pytest.fixture
@@ -194,7 +38,7 @@ async def writer(tmp_path):
 def add(key):
     def step(connection):
         connection.execute(
-            "INSERT INTO items (key, place, body) VALUES (?, 1, '{}')", (key,)
+            "INSERT INTO items (key, position, body) VALUES (?, 1, '{}')", (key,)
         )
 
     return step
@@ -225,7 +69,9 @@ async def test_a_step_that_refuses_fails_alone(writer):
 
 
 def broken(connection):
-    connection.execute("INSERT INTO items (key, place, body) VALUES (x'00', 1, '{}')")
+    connection.execute(
+        "INSERT INTO items (key, position, body) VALUES (x'00', 1, '{}')"
+    )
     raise sqlite3.OperationalError("disk I/O error")
 
 
@@ -305,7 +151,7 @@ async def books(writer):
     """Be the books of a job whose one item is out."""
     await writer.do(add(b"a"))
     await writer.do(intend(1))
-    return Books(writer, None, writer.full.append)
+    return WriteAheadLog(writer, None, writer.full.append)
 
 
 def number_of_answers(connection):
@@ -395,7 +241,7 @@ async def test_what_may_be_paid_stays_so_whatever_a_later_attempt_costs(
     writer, books, ends, state
 ):
     await writer.do(add(b"b"))
-    entry = Entry(books, Heard(), 2)
+    entry = JournalLedger(books, Heard(), 2)
     for attempt, billed in enumerate(ends, 1):
         await entry.before_send(ImageRequest(prompt="a fox"), attempt)
         await entry.settled(attempt, billed)
@@ -410,30 +256,9 @@ async def test_what_may_be_paid_stays_so_whatever_a_later_attempt_costs(
 async def test_the_batch_hears_of_each_step_of_a_jobs_call(writer, books):
     await writer.do(add(b"b"))
     batch = Heard()
-    entry = Entry(books, batch, 2)
+    entry = JournalLedger(books, batch, 2)
     await entry.before_send(ImageRequest(prompt="a fox"), 1)
     await entry.answered(ANSWER)
     await entry.settled(1, "yes")
 
     assert batch.told == [("sent", 1), ("answered", ANSWER), ("yes", 1)]
-
-
-def outcome(request):
-    response = ImageResponse(created=1, images=(ImageURL(url="https://x.example"),))
-    return Done(
-        index=0,
-        request=request,
-        response=response,
-        picture=None,
-        queued=0.0,
-        latency=0.0,
-        attempts=1,
-    )
-
-
-async def test_what_is_not_of_a_job_is_not_kept_as_if_it_were():
-    """Of a batch that does not download, or with other requests than a job's."""
-    with pytest.raises(RuntimeError, match="was not downloaded"):
-        await Keeper.take_done(None, outcome(ImageRequest("a fox", id=1)))
-    with pytest.raises(TypeError, match="the number of its item"):
-        _item(outcome(ImageRequest("a fox", id="x")))
