@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from zai_images._batch.runner import BatchRun, BatchRunner
     from zai_images._config import RetryPolicy, SessionConfig, Timeouts
     from zai_images._picture.picture import Picture
+    from zai_images._session.check import ServiceCheck
     from zai_images._session.session import ImageSession
     from zai_images._session.stats import LatencyStats, ModelStats, SessionStats
 
@@ -78,6 +79,7 @@ _HOMES = {
     "_picture.picture": ("Picture",),
     "_api.response": ("ContentFilter", "ImageResponse", "ImageURL"),
     "_api.models": ("Quality", "Size"),
+    "_session.check": ("ServiceCheck",),
     "_session.session": ("ImageSession",),
     "_session.stats": ("LatencyStats", "ModelStats", "SessionStats"),
 }
@@ -116,6 +118,7 @@ __all__ = [
     "ResponseError",
     "RetryPolicy",
     "ServerError",
+    "ServiceCheck",
     "SessionConfig",
     "SessionStats",
     "Size",

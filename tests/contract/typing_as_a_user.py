@@ -47,6 +47,7 @@ from zai_images import (
     ResponseError,
     RetryPolicy,
     ServerError,
+    ServiceCheck,
     SessionConfig,
     SessionStats,
     Size,
@@ -364,6 +365,12 @@ async def lifetime(session: ImageSession) -> SessionStats:
     async with session as entered:
         assert_type(entered, ImageSession)
     assert_type(await session.aclose(), None)
+    check = await session.check()
+    assert_type(check, ServiceCheck)
+    assert_type((check.ok, check.reason), tuple[bool, str])
+    assert_type(check.latency, float | None)
+    assert_type(check.error, ZaiImagesError | None)
+    check.ok = True  # type: ignore[misc]
     stats = session.stats()
     assert_type(stats, SessionStats)
     assert_type(stats.models, Mapping[str, ModelStats])

@@ -17,6 +17,7 @@ from zai_images._http.transport import Http
 from zai_images._picture.picture import Picture
 from zai_images._session.budget import Budget, Ledger, price_of
 from zai_images._session.call import Answer, Call
+from zai_images._session.check import ServiceCheck, ServiceChecker
 from zai_images._session.resources import Engine, not_fetched
 from zai_images._session.retry import Patience, RetryBudget
 from zai_images._session.stats import SessionStats, Tally
@@ -74,6 +75,7 @@ class ImageSession:
         self._budget = Budget(max_pictures, max_cost)
         self._retry_budget = RetryBudget()
         self._tally = Tally()
+        self._checker = ServiceChecker(config, self._tally.settled)
 
     def __repr__(self) -> str:
         if not hasattr(self, "config"):  # a traceback may show it half made
@@ -282,6 +284,15 @@ class ImageSession:
         return attrs.evolve(
             picture, request=request, latency=answer.latency, cost=answer.cost
         )
+
+    async def check(self) -> ServiceCheck:
+        """
+        Ask whether the service answers and accepts the key; this costs nothing.
+
+        It takes no place and 30 seconds at most. Only a closed session is an error.
+        """
+        engine = await self._opened()
+        return await self._checker.check(engine.transport)
 
     def stats(self) -> SessionStats:
         """Tell what the session has done and what it knows."""
