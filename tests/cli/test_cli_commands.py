@@ -19,10 +19,8 @@ from zai_images import AccountError, BudgetError, ConfigurationError, ServerErro
 from zai_images.cli import main
 from zai_images.cli._doctor.paid_checks import _many_at_once
 from zai_images.cli._exit import NoKeyError, UsageError, exit_code
-from zai_images.cli._output import dollars, shown
-from zai_images.cli._run.progress import duration
-from zai_images.jobs import DiskError, JobError
-from zai_images.jobs._names import slug
+from zai_images.cli._text import dollars, duration, shown
+from zai_images.jobs import DiskError, JobError, slug
 from zai_images.sandbox import Sandbox
 from zai_images.sandbox._endpoint import Service
 
@@ -479,7 +477,7 @@ async def test_doctor_spends_nothing_where_the_price_is_unknown(cli, service):
 async def test_doctor_tells_an_empty_balance_by_the_live_check(
     cli, service, monkeypatch
 ):
-    monkeypatch.setattr("zai_images.cli._doctor.paid_checks.price_of", lambda *_: 0.01)
+    monkeypatch.setattr(zai_images.SessionConfig, "price_of", lambda *_: 0.01)
     service.next(code="1113")
 
     ran = await cli("doctor", "--live", "--json")
@@ -491,7 +489,7 @@ async def test_doctor_tells_an_empty_balance_by_the_live_check(
 
 
 async def test_doctor_says_when_no_refusal_was_seen(cli, service, monkeypatch):
-    monkeypatch.setattr("zai_images.cli._doctor.paid_checks.price_of", lambda *_: 0.01)
+    monkeypatch.setattr(zai_images.SessionConfig, "price_of", lambda *_: 0.01)
 
     ran = await cli("doctor", "--live")
 

@@ -467,7 +467,7 @@ async def test_data_that_nobody_can_take_stops_the_run(batch, service, monkeypat
     def put(self, *data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zai_images.cli._output.Talk.put_now", put)
+    monkeypatch.setattr("zai_images.cli._output.Output.put_now", put)
     ran = await batch("--limit", "1", prompts=[f"picture {n}" for n in range(30)])
 
     assert ran.code == 4
@@ -500,7 +500,7 @@ async def test_nor_is_it_all_done_where_the_old_paths_cannot_be_written(
     def put(self, *data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zai_images.cli._output.Talk.put_now", put)
+    monkeypatch.setattr("zai_images.cli._output.Output.put_now", put)
     ran = await batch()
 
     assert ran.code == 4

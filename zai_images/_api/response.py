@@ -1,10 +1,14 @@
 """What the service answers, as values: no rules, no I/O, nothing that can fail."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
 from zai_images._api.frozen_json import NOTHING, FrozenJSON
+
+LIFETIME = timedelta(days=30)  # by the documentation; some hosts say less in the link
 
 
 def masked(url: str) -> str:
@@ -12,6 +16,25 @@ def masked(url: str) -> str:
     head, mark, _ = url.partition("?")
     head = "".join(char if char.isprintable() else "\ufffd" for char in head)
     return re.sub(r"//[^/@]*@", "//***@", head) + ("?***" if mark else "")
+
+
+def expiry(url: str, created: int | None = None) -> datetime | None:
+    """
+    Tell when a link dies: by its own `Expires`, else by the documented 30 days.
+
+    Args:
+        url: The link.
+        created: When its picture was made, Unix seconds.
+    """
+    try:
+        stated = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
+        if stated.isascii() and stated.isdigit():
+            return datetime.fromtimestamp(int(stated), UTC)
+        if created is not None:
+            return datetime.fromtimestamp(created, UTC) + LIFETIME
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None
 
 
 @attrs.frozen(kw_only=True)
@@ -66,3 +89,8 @@ class ImageResponse:
     def url(self) -> str:
         """The first picture's link."""
         return self.images[0].url
+
+    @property
+    def expires(self) -> datetime | None:
+        """When that link dies, by its own word or the API page; None if not known."""
+        return expiry(self.url, self.created)

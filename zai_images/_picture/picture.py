@@ -14,7 +14,7 @@ import attrs
 
 from zai_images._api.request import ImageRequest
 from zai_images._api.response import ImageResponse
-from zai_images._picture.header import measure
+from zai_images._picture.header import EXTENSIONS, measure
 
 
 class FetchError(Exception):
@@ -58,6 +58,11 @@ class Picture:
     cost: float | None = None
     request: ImageRequest | None = None
     response: ImageResponse | None = None
+
+    @property
+    def extension(self) -> str:
+        """What its file's name ends with, such as `.png`."""
+        return EXTENSIONS[self.media_type]
 
     async def save(self, path: str | os.PathLike[str]) -> Path:
         """

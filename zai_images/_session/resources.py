@@ -10,9 +10,9 @@ import attrs
 
 from zai_images._api.errors import DownloadError
 from zai_images._api.models import MODELS
-from zai_images._api.response import ImageResponse, masked
+from zai_images._api.response import ImageResponse, expiry, masked
 from zai_images._config import Secret, SessionConfig
-from zai_images._http.downloader import Downloader, expiry
+from zai_images._http.downloader import Downloader
 from zai_images._http.transport import Http, open_transport, pool_limit
 from zai_images._limiter.gate import Gate
 from zai_images._limiter.policy import Adaptive, Decision, Fixed, Pauses
@@ -38,7 +38,7 @@ def not_fetched(
 ) -> DownloadError:
     """Make the error of a picture that is paid for and is not here."""
     url = paid.url if paid is not None else url
-    expires = expiry(url, paid)
+    expires = paid.expires if paid is not None else expiry(url)
     until = f" until {expires:%Y-%m-%d %H:%M} UTC" if expires else ""
     return DownloadError(
         f"The picture was made and paid for, but could not be fetched from "

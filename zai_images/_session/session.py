@@ -15,7 +15,7 @@ from zai_images._api.response import ImageResponse
 from zai_images._config import SessionConfig, secret
 from zai_images._http.transport import Http
 from zai_images._picture.picture import Picture
-from zai_images._session.budget import Budget, Ledger, price_of
+from zai_images._session.budget import Budget, Ledger
 from zai_images._session.call import Answer, Call
 from zai_images._session.check import ServiceCheck, ServiceChecker
 from zai_images._session.resources import Engine, not_fetched
@@ -154,7 +154,7 @@ class ImageSession:
                 budget=self._retry_budget,
                 tally=self._tally,
                 observer=self._observer,
-                price=price_of(self.config, model),
+                price=self.config.price_of(model),
             )
         return engine.tools[model]
 

@@ -7,8 +7,6 @@ from zai_images._api.errors import ZaiImagesError
 from zai_images._api.judge import judge
 from zai_images._api.wire import RawResponse
 from zai_images._config import SessionConfig
-from zai_images._http.downloader import expiry
-from zai_images._session.budget import price_of
 from zai_images.jobs._errors import JobError
 from zai_images.jobs._journal import steps as journal
 from zai_images.jobs._journal.queries import recall, request_of
@@ -73,7 +71,7 @@ def recover(config: SessionConfig, *, private_sandbox: bool) -> journal.Step:
         for number, body, maybe, status, request_id, answer in unread:
             raw = RawResponse(status=status, request_id=request_id, body=answer)
             model = request_of(body, number).model
-            _read(raw, number, price_of(config, model), maybe=bool(maybe))(connection)
+            _read(raw, number, config.price_of(model), maybe=bool(maybe))(connection)
 
     return step
 
@@ -119,7 +117,7 @@ def _read(
     return journal.read_answer(
         number,
         url=response.url,
-        expires=expiry(response.url, response),
+        expires=response.expires,
         cost=price,
         latency=None,
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from zai_images._api.errors import DownloadError
 from zai_images._api.response import ImageResponse
-from zai_images._http.downloader import Downloader, expiry
+from zai_images._http.downloader import Downloader
 from zai_images._picture.picture import FetchError, Picture
 from zai_images._session.session import ImageSession
 
@@ -62,5 +62,5 @@ class Links:
 
 
 def _is_past(response: ImageResponse) -> bool:
-    stated = expiry(response.url, response)
+    stated = response.expires
     return stated is not None and stated < datetime.now(UTC)

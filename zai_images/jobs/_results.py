@@ -17,11 +17,9 @@ from zai_images._api.response import ImageResponse
 from zai_images._api.wire import RawResponse
 from zai_images._batch.outcomes import Done, Failed
 from zai_images._config import SessionConfig
-from zai_images._http.downloader import expiry
 from zai_images._picture.header import EXTENSIONS
 from zai_images._picture.picture import Picture
 from zai_images._redact import without
-from zai_images._session.budget import price_of
 from zai_images.jobs._folder import JobFolder, shard_of
 from zai_images.jobs._journal import queries as lookups
 from zai_images.jobs._journal import steps as journal
@@ -123,8 +121,8 @@ class Keeper:
         step = journal.read_answer(
             item.number,
             url=without(response.url, self._config.api_key or ""),
-            expires=expiry(response.url, response),
-            cost=price_of(self._config, item.request.model),
+            expires=response.expires,
+            cost=self._config.price_of(item.request.model),
             latency=item.latency,
         )
         self._writer.post(step, paid=True)
