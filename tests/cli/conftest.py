@@ -81,3 +81,13 @@ def status(cli):
         return counts
 
     return status
+
+
+@pytest.fixture
+def jsonl(tmp_path):
+    """Write a file of JSON lines."""
+
+    def jsonl(*records, name="p.jsonl"):
+        (tmp_path / name).write_text("\n".join(map(json.dumps, records)))
+
+    return jsonl
