@@ -81,7 +81,7 @@ async def test_a_key_that_is_not_accepted_is_told(sandbox):
         (429, "1113", False, AccountError, "the account cannot make pictures"),
         (429, "1302", True, RateLimitedError, "is busy"),
         (400, "1301", True, Exception, "refused the empty prompt"),
-        (400, "1222", False, RequestRejectedError, "does not tell"),
+        (400, "1222", False, RequestRejectedError, "does not say"),
         (500, "1234", False, ServerError, "gave no usable answer"),
         (502, None, False, AnswerLostError, "gave no usable answer"),
     ],
@@ -101,7 +101,7 @@ async def test_a_service_that_quotes_the_key_gives_nothing_away():
         found = await ask(server.base_url)
 
     assert "not you, ***" in str(found.error)
-    assert found.error.__traceback__ is None
+    assert (found.error.__traceback__, found.error.__context__) == (None, None)
 
 
 async def test_a_picture_for_the_empty_prompt_is_counted_and_never_asked_for_again():
@@ -326,7 +326,8 @@ async def test_a_strange_host_is_asked_for_its_models_with_the_key(tmp_path):
     [
         (401, refusal("1000"), False, AuthenticationError, "does not accept the key"),
         (429, refusal("1302"), True, RateLimitedError, "is busy"),
-        (404, {}, False, RequestRejectedError, "does not tell"),
+        (404, {}, False, RequestRejectedError, "does not say"),
+        (400, refusal("1214"), False, RequestRejectedError, "does not say"),
         (200, b"<html>", False, TransportError, "no usable answer"),
         (200, {"data": "none"}, False, TransportError, "no usable answer"),
         (200, b"[" * 10**5, False, TransportError, "no usable answer"),

@@ -9,7 +9,7 @@ is asked for its list of models.
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import attrs
@@ -87,13 +87,13 @@ class ServiceChecker:
     ) -> None:
         self._config = config
         self._settled = settled
-        self._refuses_nothing = False
+        self._takes_empty_prompts = False
 
     async def check(self, transport: Transport) -> ServiceCheck:
         """Ask the service, for free; what is found is returned and never raised."""
         if not isinstance(transport, AiohttpTransport):
             return ServiceCheck(ok=True, reason=_SCRIPTED)
-        if self._refuses_nothing:
+        if self._takes_empty_prompts:
             return ServiceCheck(ok=True, reason=_NOT_AGAIN)
         ask = self._ask_for_nothing if self._is_known() else self._ask_for_models
         loop = asyncio.get_running_loop()
@@ -103,7 +103,8 @@ class ServiceChecker:
         except ZaiImagesError as error:
             transport.scrub(error)
             # Without the frames that hold the answer, which may quote the key.
-            found = _judged(error.with_traceback(None), self._config.host)
+            error.__context__ = None
+            found = self._judged(error.with_traceback(None))
         return attrs.evolve(found, latency=loop.time() - begun)
 
     def _is_known(self) -> bool:
@@ -112,26 +113,22 @@ class ServiceChecker:
 
     async def _ask_for_nothing(self, transport: AiohttpTransport) -> ServiceCheck:
         sent: list[bool] = []
-        try:
-            async with asyncio.timeout(PATIENCE):
-                raw = await transport.post(
-                    EMPTY_PROMPT, on_write=lambda: sent.append(True)
-                )
-        except TimeoutError:
-            if sent:
-                raise answer_lost(f"no complete answer within {PATIENCE:g} s") from None
-            raise self._no_answer() from None
+        raw = await _in_time(
+            transport.post(EMPTY_PROMPT, on_write=lambda: sent.append(True))
+        )
+        if raw is None and sent:
+            raise answer_lost(f"no complete answer within {PATIENCE:g} s")
+        if raw is None:
+            raise self._no_answer()
         judge(raw, now=datetime.now(UTC))
-        self._refuses_nothing = True
+        self._takes_empty_prompts = True
         self._settled("maybe", None)
         return ServiceCheck(ok=True, reason=_PICTURE)
 
     async def _ask_for_models(self, transport: AiohttpTransport) -> ServiceCheck:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                raw = await transport.get(MODELS_PATH)
-        except TimeoutError:
-            raise self._no_answer() from None
+        raw = await _in_time(transport.get(MODELS_PATH))
+        if raw is None:
+            raise self._no_answer()
         if _is_list(raw):
             return ServiceCheck(ok=True, reason=_LISTED)
         try:
@@ -152,8 +149,47 @@ class ServiceChecker:
             "billed. Check the network and the base URL (ZAI_BASE_URL)."
         )
 
+    def _judged(self, error: ZaiImagesError) -> ServiceCheck:
+        """Tell what an error says of the key and the service."""
+        if isinstance(error, RateLimitedError):
+            return ServiceCheck(ok=True, reason=_BUSY, error=error)
+        if self._is_known() and _is_about_the_prompt(error):
+            return ServiceCheck(ok=True, reason=_REFUSED, error=error)
+        host = self._config.host
+        match error:
+            case AuthenticationError():
+                reason = "The service does not accept the key."
+            case AccountError() | QuotaError():
+                reason = "The service took the key; the account cannot make pictures."
+            case ConfigurationError():
+                reason = "Nothing can be sent with these settings."
+            case ConnectError():
+                reason = f"There is no connection to {host}."
+            case TransportError() | ServerError():
+                reason = f"{host} gave no usable answer."
+            case _:
+                reason = f"The answer of {host} does not say if it accepts the key."
+        return ServiceCheck(ok=False, reason=reason, error=error)
+
+
+async def _in_time(answer: Awaitable[RawResponse]) -> RawResponse | None:
+    """Wait for an answer; None where its time is up."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await answer
+    except TimeoutError:
+        return None
+
+
+def _is_about_the_prompt(error: ZaiImagesError) -> bool:
+    """Tell that all else about the request was accepted."""
+    return isinstance(error, ContentRefusedError) or (
+        isinstance(error, RequestRejectedError) and error.code in _ABOUT_THE_PROMPT
+    )
+
 
 def _is_list(raw: RawResponse) -> bool:
+    """Tell whether an answer is a list of models."""
     if not 200 <= raw.status < 300:
         return False
     try:
@@ -161,27 +197,3 @@ def _is_list(raw: RawResponse) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(body, dict) and isinstance(body.get("data"), list)
-
-
-def _judged(error: ZaiImagesError, host: str) -> ServiceCheck:
-    """Tell what an error says of the key and the service."""
-    if isinstance(error, RateLimitedError):
-        return ServiceCheck(ok=True, reason=_BUSY, error=error)
-    if isinstance(error, ContentRefusedError) or (
-        isinstance(error, RequestRejectedError) and error.code in _ABOUT_THE_PROMPT
-    ):
-        return ServiceCheck(ok=True, reason=_REFUSED, error=error)
-    match error:
-        case AuthenticationError():
-            reason = "The service does not accept the key."
-        case AccountError() | QuotaError():
-            reason = "The service took the key, but the account cannot make pictures."
-        case ConfigurationError():
-            reason = "Nothing can be sent with these settings."
-        case ConnectError():
-            reason = f"There is no connection to {host}."
-        case TransportError() | ServerError():
-            reason = f"{host} gave no usable answer."
-        case _:
-            reason = f"The answer of {host} does not tell whether it accepts the key."
-    return ServiceCheck(ok=False, reason=reason, error=error)

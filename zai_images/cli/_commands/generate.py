@@ -62,7 +62,7 @@ def generate(  # noqa: PLR0913 - the options of the command
     Example: zai-images generate "a fox in the snow" -o fox.png --quality hd
     """
     request = ImageRequest(prompt, user_id=user_id, **picture.given)
-    _check_target(file)
+    _check_file(file)
     raise_open_files()
     output = Output(as_json=as_json)
 
@@ -76,7 +76,7 @@ def generate(  # noqa: PLR0913 - the options of the command
     return run_command(command)
 
 
-def _check_target(file: Path | None) -> None:
+def _check_file(file: Path | None) -> None:
     """Find out before anything is paid that a file could not be written."""
     if file is None:
         check_writable(Path())
