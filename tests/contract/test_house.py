@@ -35,7 +35,7 @@ EVERYONES = {"attrs"}
 # What the command line may know of the inside, and why; three at the most.
 KNOWN_TO_THE_CLI = {
     "zai_images._api.models": "a private sandbox has the list prices of every model",
-    "zai_images._picture.files": "the folder of known limits is its owner's alone",
+    "zai_images._picture.files": "what it writes beside pictures is its owner's alone",
     "zai_images._picture.picture": "other files too are whole or absent, and a "
     "picture without a given name takes one that is free",
 }

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zai_images import InvalidRequestError
+from zai_images._picture.files import opener
 from zai_images.cli._exit import UsageError, sentence
 from zai_images.cli._output import Output
 from zai_images.cli._text import shown, some
@@ -47,7 +48,7 @@ def name_of(prompts: str) -> str:
 
 
 def _copy(prompts: str, copy: Path, output: Output) -> None:
-    with copy.open("wb") as target:  # in a folder that is its owner's alone
+    with open(copy, "wb", opener=opener) as target:
         if prompts != STDIN:
             with Path(prompts).open("rb") as source:
                 shutil.copyfileobj(source, target)
