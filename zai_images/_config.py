@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from zai_images._api.errors import ConfigurationError
+from zai_images._api.models import MODELS
 from zai_images._redact import Hidden, Secret, mask_credentials, secret
 
 DEFAULT_BASE_URL = "https://api.z.ai/api/paas/v4"
@@ -235,6 +236,13 @@ class SessionConfig:
         }
         given = {name: value for name, value in settings.items() if value is not None}
         return cls(**(found | given))
+
+    def price_of(self, model: str) -> float | None:
+        """Tell what a picture of a model costs in US dollars; None if not known."""
+        if self.prices is not None:
+            return self.prices.get(model)
+        rules = MODELS.get(model)
+        return rules.price if rules and self.host == LIST_PRICE_HOST else None
 
     @property
     def host(self) -> str:

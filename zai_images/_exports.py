@@ -46,6 +46,7 @@ from zai_images._config import (
     Timeouts as Timeouts,
 )
 from zai_images._picture.picture import Picture as Picture
+from zai_images._session.check import ServiceCheck as ServiceCheck
 from zai_images._session.session import ImageSession as ImageSession
 from zai_images._session.stats import (
     LatencyStats as LatencyStats,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sqlite3
 from types import SimpleNamespace
 
@@ -10,6 +11,14 @@ from support.keys import KEY
 
 from zai_images.cli import main
 from zai_images.sandbox import Sandbox
+
+
+@pytest.fixture(autouse=True)
+def _heard_hangup():
+    """The tests may run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture
@@ -81,3 +90,13 @@ def status(cli):
         return counts
 
     return status
+
+
+@pytest.fixture
+def jsonl(tmp_path):
+    """Write a file of JSON lines."""
+
+    def jsonl(*records, name="p.jsonl"):
+        (tmp_path / name).write_text("\n".join(map(json.dumps, records)))
+
+    return jsonl

@@ -12,16 +12,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from support.command_line import pictures
 
 from zai_images import ImageRequest, RateLimitedError, events
 from zai_images.cli._run.progress import Flights
 
 BUSY = RateLimitedError("busy")
 EXAMPLES = Path(__file__).parents[2] / "docs/examples/prompts.txt"
-
-
-def pictures(folder="out"):
-    return sorted(path.name for path in Path(folder).glob("pictures/*/*"))
 
 
 async def test_the_24_examples_become_24_pictures_of_the_asked_size(cli):

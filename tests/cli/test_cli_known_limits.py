@@ -13,7 +13,12 @@ from zai_images import ModelStats, SessionConfig
 from zai_images._api.request import DEFAULT_MODEL
 from zai_images._session.stats import Counters
 from zai_images.cli import _known_limits as _memory
-from zai_images.cli._known_limits import forget, limits_file, recall, remember
+from zai_images.cli._known_limits import (
+    clear_known_limits,
+    limits_file,
+    load_known_limits,
+    save_known_limits,
+)
 from zai_images.cli._target import raise_open_files
 
 REAL = SessionConfig(api_key=KEY)
@@ -25,17 +30,20 @@ def stats(limit, reason):
 
 
 def test_what_was_found_is_told_to_the_next_run():
-    remember(REAL, stats(8, "refused"))
+    save_known_limits(REAL, stats(8, "refused"))
 
-    assert recall(REAL) == {DEFAULT_MODEL: 8}
-    assert recall(SessionConfig(api_key="another")) == {}
+    assert load_known_limits(REAL) == {DEFAULT_MODEL: 8}
+    assert load_known_limits(SessionConfig(api_key="another")) == {}
     assert (
-        recall(SessionConfig(api_key=KEY, base_url="https://x.example/paas/v4")) == {}
+        load_known_limits(
+            SessionConfig(api_key=KEY, base_url="https://x.example/paas/v4")
+        )
+        == {}
     )
 
 
 def test_it_is_private_and_does_not_tell_the_key():
-    remember(REAL, stats(8, "refused"))
+    save_known_limits(REAL, stats(8, "refused"))
 
     assert limits_file().stat().st_mode & 0o777 == 0o600
     assert limits_file().parent.stat().st_mode & 0o777 == 0o700
@@ -60,10 +68,10 @@ def test_it_is_private_and_does_not_tell_the_key():
     ],
 )
 def test_only_what_was_learned_replaces_what_was_known(limit, reason, kept):
-    remember(REAL, stats(8, "refused"))
-    remember(REAL, stats(limit, reason))
+    save_known_limits(REAL, stats(8, "refused"))
+    save_known_limits(REAL, stats(limit, reason))
 
-    assert recall(REAL) == {DEFAULT_MODEL: kept}
+    assert load_known_limits(REAL) == {DEFAULT_MODEL: kept}
 
 
 def test_nothing_is_remembered_of_a_server_on_this_machine():
@@ -71,8 +79,8 @@ def test_nothing_is_remembered_of_a_server_on_this_machine():
         SessionConfig(api_key=KEY, base_url="http://127.0.0.1:9/paas/v4"),
         SessionConfig(),
     ):
-        remember(config, stats(8, "refused"))
-        assert recall(config) == {}
+        save_known_limits(config, stats(8, "refused"))
+        assert load_known_limits(config) == {}
     assert not limits_file().exists()
 
 
@@ -85,34 +93,34 @@ def test_a_broken_file_is_passed_over(content, caplog):
     else:
         limits_file().write_bytes(content)
 
-    assert recall(REAL) == {}
+    assert load_known_limits(REAL) == {}
     assert "The limits of earlier runs" in caplog.text
 
 
 @pytest.mark.parametrize("limit", [0, -1, 10**9, True, "8", None, 2.5, {}])
 def test_a_limit_that_is_none_is_passed_over(limit):
-    remember(REAL, stats(8, "refused"))
+    save_known_limits(REAL, stats(8, "refused"))
     (name,) = json.loads(limits_file().read_text())
     limits_file().write_text(json.dumps({name: {DEFAULT_MODEL: limit, "good": 3}}))
 
-    assert recall(REAL) == {"good": 3}
+    assert load_known_limits(REAL) == {"good": 3}
 
 
 def test_what_others_found_stays():
     other = SessionConfig(api_key="another")
-    remember(REAL, stats(8, "refused"))
-    remember(other, stats(3, "refused"))
+    save_known_limits(REAL, stats(8, "refused"))
+    save_known_limits(other, stats(3, "refused"))
 
-    assert recall(REAL) == {DEFAULT_MODEL: 8}
-    assert recall(other) == {DEFAULT_MODEL: 3}
+    assert load_known_limits(REAL) == {DEFAULT_MODEL: 8}
+    assert load_known_limits(other) == {DEFAULT_MODEL: 3}
 
 
 def test_a_place_that_cannot_be_written_is_no_reason_to_fail(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
 
-    remember(REAL, stats(8, "refused"))
-    assert recall(REAL) == {}
+    save_known_limits(REAL, stats(8, "refused"))
+    assert load_known_limits(REAL) == {}
 
 
 @pytest.mark.parametrize("state", [None, "", "not/absolute"])
@@ -127,7 +135,7 @@ def test_without_a_state_folder_it_is_in_the_home_folder(monkeypatch, state, tmp
 
 
 async def test_it_can_be_forgotten(cli):
-    remember(REAL, stats(8, "refused"))
+    save_known_limits(REAL, stats(8, "refused"))
     path = limits_file()
 
     ran = await cli("doctor", "--forget-limits")
@@ -136,7 +144,7 @@ async def test_it_can_be_forgotten(cli):
     assert (ran.code, ran.out) == (0, f"{path} is deleted\n")
     assert not path.exists()
     assert json.loads(again.out) == {"deleted": None}
-    assert forget() is None
+    assert clear_known_limits() is None
 
 
 async def test_a_batch_begins_with_what_an_earlier_one_found(
@@ -147,7 +155,7 @@ async def test_a_batch_begins_with_what_an_earlier_one_found(
     Path("p.txt").write_text("\n".join(prompts))
     service.limit = 3
     ran = await cli("batch", "p.txt", "--out", "out")
-    found = recall(REAL)
+    found = load_known_limits(REAL)
 
     seen = []
     monkeypatch.setattr(_memory, "_is_limit", lambda value: seen.append(value) or True)

@@ -33,14 +33,6 @@ def records(ran):
     return {one["index"]: one for one in map(json.loads, ran.out.splitlines())}
 
 
-@pytest.fixture(autouse=True)
-def _heard_hangup():
-    """The tests may run under nohup."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    signal.signal(signal.SIGHUP, before)
-
-
 @pytest.fixture
 async def unfetched(batch, service):
     """Leave a paid picture behind that could not be fetched."""

@@ -17,8 +17,8 @@ from zai_images import events
 from zai_images._picture.picture import inspect
 from zai_images.cli import main
 from zai_images.cli._commands.generate import _say_facts
-from zai_images.cli._output import Talk, _Ear
-from zai_images.cli._run.progress import Counts, Flights, Reporter
+from zai_images.cli._output import Output, _TolerantStream
+from zai_images.cli._run.progress import Counts, Flights, ProgressDisplay
 from zai_images.jobs import ImageJob
 
 
@@ -96,7 +96,7 @@ def test_what_nobody_hears_is_said_to_nobody():
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as stream:
-        ear = _Ear(stream)
+        ear = _TolerantStream(stream)
         ear.write("half a line")
         ear.flush()
         ear.write("more\n")
@@ -131,13 +131,13 @@ async def test_nor_is_a_private_link_told_where_the_picture_is_not_fetched(
 
 
 def test_what_is_not_known_of_a_picture_is_not_said(capsys):
-    _say_facts(Talk(), inspect(picture()), sandbox=False)
+    _say_facts(Output(), inspect(picture()), sandbox=False)
 
     assert capsys.readouterr().err == "32x16 image/png\n"
 
 
 async def test_progress_tells_what_may_be_billed_without_a_picture():
-    reporter = Reporter(Talk(), Counts(total=3, made=0, unknown=1))
+    reporter = ProgressDisplay(Output(), Counts(total=3, made=0, unknown=1))
 
     assert reporter.words() == "1 of 3, 1 unknown"
 

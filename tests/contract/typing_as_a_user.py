@@ -47,6 +47,7 @@ from zai_images import (
     ResponseError,
     RetryPolicy,
     ServerError,
+    ServiceCheck,
     SessionConfig,
     SessionStats,
     Size,
@@ -132,7 +133,7 @@ async def pictures(picture: Picture, response: ImageResponse) -> None:
     assert_type(await picture.save("fox.png"), Path)
     assert_type(await picture.save(Path("fox.png")), Path)
     assert_type(picture.data, bytes)
-    assert_type(picture.media_type, str)
+    assert_type(picture.media_type + picture.extension, str)
     assert_type(picture.width * picture.height, int)
     assert_type(picture.latency, float | None)
     assert_type(picture.cost, float | None)
@@ -140,6 +141,7 @@ async def pictures(picture: Picture, response: ImageResponse) -> None:
     assert_type(picture.response, ImageResponse | None)
     assert_type(response.url, str)
     assert_type(response.created, int | None)
+    assert_type(response.expires, datetime | None)
     assert_type(response.images, tuple[ImageURL, ...])
     assert_type(response.images[0].url, str)
     assert_type(response.request_id, str | None)
@@ -336,6 +338,7 @@ def settings(mine: aiohttp.ClientSession) -> ImageSession:
     assert_type(config.retry.server_errors, int)
     assert_type(config.timeouts.total, float)
     assert_type(config.max_in_flight, int | None)
+    assert_type(config.price_of("glm-image"), float | None)
     assert_type(zai_images.__version__, str)
     observer: events.Observer = events.fan_out(watch, print)
     SessionConfig(max_in_flight="3")  # type: ignore[arg-type]
@@ -364,6 +367,12 @@ async def lifetime(session: ImageSession) -> SessionStats:
     async with session as entered:
         assert_type(entered, ImageSession)
     assert_type(await session.aclose(), None)
+    check = await session.check()
+    assert_type(check, ServiceCheck)
+    assert_type((check.ok, check.reason), tuple[bool, str])
+    assert_type(check.latency, float | None)
+    assert_type(check.error, ZaiImagesError | None)
+    check.ok = True  # type: ignore[misc]
     stats = session.stats()
     assert_type(stats, SessionStats)
     assert_type(stats.models, Mapping[str, ModelStats])

@@ -7,6 +7,7 @@ from typing import Any, assert_type
 
 from zai_images import ImageRequest, ImageSession, SessionConfig, ZaiImagesError, events
 from zai_images.jobs import (
+    DEFAULT_NAME,
     MOVES,
     BadLine,
     Damage,
@@ -25,6 +26,7 @@ from zai_images.jobs import (
     Unwritten,
     check_requests,
     read_requests,
+    slug,
 )
 from zai_images.sandbox import (
     Bill,
@@ -119,6 +121,7 @@ async def durable(session: ImageSession, file: PromptFile) -> JobReport:
         for _ in job.records():  # type: ignore[attr-defined]
             pass
     ImageJob.open(7)  # type: ignore[arg-type]
+    ImageJob.open("pictures", name=slug("a fox") + DEFAULT_NAME)
     ImageJob.open("pictures", "{index}")  # type: ignore[call-arg]
     with ImageJob.open("pictures"):  # type: ignore[attr-defined]
         pass

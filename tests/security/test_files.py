@@ -10,7 +10,11 @@ from support.strange import answering, refusal
 from zai_images import SessionConfig
 from zai_images._picture.picture import inspect
 from zai_images._session.stats import ModelStats, SessionStats
-from zai_images.cli._known_limits import limits_file, recall, remember
+from zai_images.cli._known_limits import (
+    limits_file,
+    load_known_limits,
+    save_known_limits,
+)
 from zai_images.jobs import ImageJob
 
 pytestmark = pytest.mark.tried("files that others could read")
@@ -102,9 +106,9 @@ def test_what_is_remembered_of_an_account(deep, monkeypatch, tmp_path):
         maybe_billed=0,
         cost=None,
     )
-    remember(config, stats)
+    save_known_limits(config, stats)
 
-    assert recall(config) == {"cogview-4-250304": 7}
+    assert load_known_limits(config) == {"cogview-4-250304": 7}
     assert limits_file().exists()
     assert modes(tmp_path) == {}
 

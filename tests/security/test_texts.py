@@ -12,7 +12,8 @@ from support.strange import answering, refusal
 
 from zai_images import ImageSession, RetryPolicy, SessionConfig, ZaiImagesError
 from zai_images.cli._commands import generate as _generate
-from zai_images.cli._output import Talk, whole_link
+from zai_images.cli._output import Output
+from zai_images.cli._text import whole_link
 
 pytestmark = pytest.mark.tried("texts that a terminal would obey")
 each_text = pytest.mark.parametrize("text", [pytest.param(t, id=f) for f, t in TEXTS])
@@ -133,7 +134,7 @@ async def test_as_what_the_command_line_was_given(text, cli):
 @each_text
 def test_on_a_terminal_beside_a_bar_and_while_waiting(text):
     """Rich sends commands of its own there, so the text goes to it alone."""
-    talk = Talk()
+    talk = Output()
     stream = io.StringIO()
     talk.console = Console(file=stream, width=4000, highlight=False)
     talk.say(text)

@@ -81,15 +81,20 @@ class ImageResponse:
         """The first picture's link."""
         return self.images[0].url
 
+    @property
+    def expires(self) -> datetime | None:
+        """When that link dies, by its own word or the API page; None if not known."""
+        return expiry(self.url, self.created)
 
-def expiry(url: str, response: ImageResponse | None) -> datetime | None:
-    """Tell when a link dies: by its own `Expires`, else by the documented 30 days."""
+
+def expiry(url: str, created: int | None = None) -> datetime | None:
+    """Tell when a link dies: by its own `Expires`, else 30 days after `created`."""
     try:
         stated = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
         if stated.isascii() and stated.isdigit():
             return datetime.fromtimestamp(int(stated), UTC)
-        if response is not None and response.created is not None:
-            return datetime.fromtimestamp(response.created, UTC) + LIFETIME
+        if created is not None:
+            return datetime.fromtimestamp(created, UTC) + LIFETIME
     except (ValueError, OverflowError, OSError):
         pass
     return None

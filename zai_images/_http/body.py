@@ -13,6 +13,7 @@ from zai_images._http.connector import is_dead, is_spoilt
 from zai_images._http.deadlines import Deadlines
 
 BODY_LIMIT = 2**20  # bytes; an answer is a few hundred
+PAGE_LIMIT = 2**23  # bytes; a gateway may list hundreds of models, at length
 
 
 class RequestBody(BytesPayload):
@@ -96,6 +97,16 @@ async def read(response: aiohttp.ClientResponse, sent: RequestBody) -> bytes:
     if sent.expired and not _is_json(content):
         raise TimeoutError
     return content
+
+
+async def read_page(response: aiohttp.ClientResponse) -> bytes:
+    """Read the body of a page that was asked for without a body of ours."""
+    parts = bytearray()
+    async for part in response.content.iter_any():
+        parts += part
+        if len(parts) > PAGE_LIMIT:
+            raise aiohttp.ClientPayloadError(f"more than {PAGE_LIMIT} bytes")
+    return bytes(parts)
 
 
 def _is_json(content: bytes) -> bool:

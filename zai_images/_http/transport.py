@@ -22,7 +22,7 @@ from zai_images._api.errors import (
 )
 from zai_images._api.response import RawResponse
 from zai_images._config import SessionConfig, is_loopback
-from zai_images._http.body import RequestBody, read
+from zai_images._http.body import RequestBody, read, read_page
 from zai_images._http.connector import Pool
 from zai_images._http.deadlines import Deadlines
 from zai_images._redact import Secret, mask_credentials, redact, strip_traceback
@@ -30,6 +30,7 @@ from zai_images._version import __version__
 
 PATH = "/images/generations"
 _KEPT = 2000  # characters of a body that broke off
+_NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 @runtime_checkable
@@ -67,6 +68,7 @@ class AiohttpTransport:
         if config.api_key is None:  # pragma: no cover - for the types: the session
             raise ConfigurationError("no API key")  # has said so in a better sentence
         self._key = config.api_key
+        self._base_url = config.base_url
         self._url = config.base_url + PATH
         self._deadlines = Deadlines(config.timeouts.total)
         self._proxy = config.proxy or (
@@ -109,8 +111,7 @@ class AiohttpTransport:
 
     async def post(self, body: bytes, *, on_write: Callable[[], None]) -> RawResponse:
         """Send `body` once; see `Transport.post`."""
-        if self._session.closed:
-            raise ConfigurationError("the aiohttp session given as http= is closed")
+        self._refuse_closed()
         handled = sys.exception()
         request = RequestBody(body, self._deadlines, on_write)
         try:
@@ -135,6 +136,38 @@ class AiohttpTransport:
             raise failed
         finally:
             del failed  # nor does this frame hold itself
+
+    async def get(self, path: str) -> RawResponse:
+        """
+        Ask once for a page below the base URL, which costs nothing.
+
+        Raises:
+            ConnectError: Nothing was sent.
+            TransportError: No usable answer came.
+        """
+        self._refuse_closed()
+        url = self._base_url + path
+        try:
+            async with self._session.get(
+                url,
+                headers=self._given,
+                timeout=self._timeout,
+                proxy=self._proxy,
+                allow_redirects=False,
+                raise_for_status=False,
+            ) as response:
+                return self._raw(response, await read_page(response))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            what = str(self._masked(_words(error)))
+            unsent = isinstance(error, _NO_CONNECTION)
+        raise (ConnectError if unsent else TransportError)(
+            f"No answer from {url} ({what}). Nothing was billed. Check the network and "
+            "the base URL (ZAI_BASE_URL)."
+        )
+
+    def _refuse_closed(self) -> None:
+        if self._session.closed:
+            raise ConfigurationError("the aiohttp session given as http= is closed")
 
     def _raw(self, response: aiohttp.ClientResponse, content: bytes) -> RawResponse:
         headers = response.headers
@@ -176,12 +209,7 @@ class AiohttpTransport:
             )
         if isinstance(error, TimeoutError):
             what = f"no complete answer within {self._deadlines.total:g} s"
-        return AnswerLostError(
-            f"The request was sent and its answer was lost ({what}). The picture may "
-            "have been made and billed, so it was not asked for again; look at the "
-            "account's bill before you do.",
-            body=self._masked(_begun(request.received)),
-        )
+        return answer_lost(what, body=self._masked(_begun(request.received)))
 
     def scrub(self, error: ZaiImagesError) -> None:
         """Mask the key in an error, should the service have quoted it."""
@@ -196,6 +224,16 @@ class AiohttpTransport:
         self._deadlines.close()
         if not self._borrowed:
             await self._session.close()
+
+
+def answer_lost(what: str, *, body: str = "") -> AnswerLostError:
+    """Make the error of a request that was written and has no usable answer."""
+    return AnswerLostError(
+        f"The request was sent and its answer was lost ({what}). The picture may "
+        "have been made and billed, so it was not asked for again; look at the "
+        "account's bill before you do.",
+        body=body,
+    )
 
 
 def _begun(parts: list[bytes]) -> str:

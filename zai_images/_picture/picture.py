@@ -11,7 +11,7 @@ import attrs
 from zai_images._api.request import ImageRequest
 from zai_images._api.response import ImageResponse
 from zai_images._picture.files import write_atomically
-from zai_images._picture.header import measure
+from zai_images._picture.header import EXTENSIONS, measure
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +38,11 @@ class Picture:
     cost: float | None = None
     request: ImageRequest | None = None
     response: ImageResponse | None = None
+
+    @property
+    def extension(self) -> str:
+        """What its file's name ends with, such as `.png`."""
+        return EXTENSIONS[self.media_type]
 
     async def save(self, path: str | os.PathLike[str]) -> Path:
         """

@@ -3,10 +3,9 @@
 from typing import Protocol
 
 from zai_images._api.errors import Billed, BudgetError, ConfigurationError
-from zai_images._api.models import MODELS
 from zai_images._api.request import ImageRequest
 from zai_images._api.response import RawResponse
-from zai_images._config import LIST_PRICE_HOST, SessionConfig, is_number
+from zai_images._config import is_number
 
 
 class Ledger(Protocol):
@@ -27,14 +26,6 @@ class Ledger(Protocol):
     async def settled(self, attempt: int, billed: Billed) -> None:
         """Record how an attempt ended: exactly once for each that was begun."""
         ...
-
-
-def price_of(config: SessionConfig, model: str) -> float | None:
-    """Tell what a picture costs in US dollars; None where nobody can know."""
-    if config.prices is not None:
-        return config.prices.get(model)
-    rules = MODELS.get(model)
-    return rules.price if rules and config.host == LIST_PRICE_HOST else None
 
 
 class Budget:

@@ -15,6 +15,7 @@ from zai_images._picture.picture import Picture
 from zai_images._redact import Secret
 from zai_images._session.budget import Budget, Ledger
 from zai_images._session.call import Answer, Call
+from zai_images._session.check import ServiceCheck, ServiceChecker
 from zai_images._session.resources import LoopResources, Shared, not_fetched
 from zai_images._session.retry import WaitBudget
 from zai_images._session.stats import SessionStats
@@ -88,6 +89,7 @@ class SessionRequester:
         self._http = http
         self._shared = Shared(observer=observer)
         self._budget = Budget(max_pictures, max_cost)
+        self._checker = ServiceChecker(config, self._shared.counters.settled)
 
     async def open(self) -> LoopResources:
         """
@@ -184,6 +186,10 @@ class SessionRequester:
         """Fetch what a link leads to; `response` is the paid answer it came with."""
         url = Secret(url)  # it may be signed, and a traceback may show this frame
         return await (await self.open()).fetch(url, response)
+
+    async def check(self) -> ServiceCheck:
+        """Ask the service for free whether it accepts the key."""
+        return await self._checker.check((await self.open()).transport)
 
     def stats(self) -> SessionStats:
         """Tell what was done and what is known."""

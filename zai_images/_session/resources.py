@@ -24,7 +24,6 @@ from zai_images._limiter.policy import (
 )
 from zai_images._picture.picture import Picture
 from zai_images._redact import Secret
-from zai_images._session.budget import price_of
 from zai_images._session.retry import RetryBudget, retry_download
 from zai_images._session.stats import Counters, ModelStats
 
@@ -96,7 +95,7 @@ class LoopResources:
                 gate=Gate(self._policy(name), self._on_change(name)),
                 retry=self._config.retry,
                 shared=self._shared,
-                price=price_of(self._config, name),
+                price=self._config.price_of(name),
             )
         return self._models[name]
 
@@ -198,7 +197,7 @@ def not_fetched(
 ) -> DownloadError:
     """Make the error of a picture that is paid for and is not here."""
     url = paid.url if paid is not None else url
-    expires = expiry(url, paid)
+    expires = paid.expires if paid is not None else expiry(url)
     until = f" until {expires:%Y-%m-%d %H:%M} UTC" if expires else ""
     return DownloadError(
         f"The picture was made and paid for, but could not be fetched from "

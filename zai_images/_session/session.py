@@ -15,6 +15,7 @@ from zai_images._config import SessionConfig
 from zai_images._http.transport import Http
 from zai_images._picture.picture import Picture
 from zai_images._redact import secret
+from zai_images._session.check import ServiceCheck
 from zai_images._session.requester import Requester, SessionRequester
 from zai_images._session.stats import SessionStats
 
@@ -189,6 +190,14 @@ class ImageSession:
         )
         answer = await self._requester.answer(request, max_wait=max_wait)
         return await self._requester.fetch(answer)
+
+    async def check(self) -> ServiceCheck:
+        """
+        Ask whether the service answers and accepts the key; this costs nothing.
+
+        It takes no place and 30 seconds at most. Only a closed session is an error.
+        """
+        return await self._requester.check()
 
     def stats(self) -> SessionStats:
         """Tell what the session has done and what it knows."""

@@ -4,8 +4,7 @@ import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from zai_images.cli._output import some
-from zai_images.cli._run.progress import duration
+from zai_images.cli._text import some, until
 from zai_images.jobs import JobStatus
 
 SOON = timedelta(days=3)  # the links of a job that rests over a weekend live on
@@ -68,11 +67,3 @@ def _dying(status: JobStatus) -> list[str]:
     if dies is None or dies - datetime.now(UTC) > SOON:
         return []
     return [f"WARNING: the first of those links dies {until(dies)}: fetch them now"]
-
-
-def until(moment: datetime) -> str:
-    """Write a moment, and how far off it is: `at ... 08:00 UTC (in 3 h 10 min)`."""
-    moment = moment.astimezone(UTC)
-    seconds = (moment - datetime.now(UTC)).total_seconds()
-    off = f"in {duration(seconds)}" if seconds >= 0 else f"{duration(-seconds)} ago"
-    return f"at {moment:%Y-%m-%d %H:%M} UTC ({off})"

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zai_images._api.models import MODELS
-from zai_images.cli._output import dollars, some
-from zai_images.cli._run.progress import duration
+from zai_images import ImageRequest
+from zai_images.cli._text import dollars, duration, some
 from zai_images.jobs import BadLine, JobPlan, State
 
 USUAL_PLACES = 5  # what is reported of most accounts
@@ -19,7 +18,7 @@ def _seconds(found: JobPlan, places: Mapping[str, int]) -> tuple[float, float] |
     """Reckon how long it takes at least and at most, from the documented times."""
     low = high = 0.0
     for (model, quality), many in found.models.items():
-        rules = MODELS.get(model)
+        rules = ImageRequest("any", model=model).rules
         windows = {str(k): v for k, v in rules.windows.items()} if rules else {}
         if quality not in windows:
             return None

@@ -1,5 +1,5 @@
 """
-How a command ends: one table from errors to exit codes, and the signals.
+How a command ends: one table from errors to exit codes.
 
 | code | meaning |
 | --- | --- |
@@ -12,15 +12,11 @@ How a command ends: one table from errors to exit codes, and the signals.
 | 129, 130, 143 | interrupted (SIGHUP, Ctrl-C, SIGTERM); run it again to go on |
 """
 
-import asyncio
-import signal
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from contextvars import ContextVar
-from types import MappingProxyType, TracebackType
-from typing import Any, Self, cast
+from types import MappingProxyType
 
-from zai_images._api.errors import (
+from zai_images import (
     AccountError,
     AuthenticationError,
     BudgetError,
@@ -37,11 +33,11 @@ ARGUMENTS: ContextVar[tuple[str, ...]] = ContextVar("ARGUMENTS", default=())
 
 
 class UsageError(Exception):
-    """Say that a command cannot be carried out as it was written."""
+    """Raised when a command cannot be carried out as it was written."""
 
 
 class NoKeyError(Exception):
-    """Say that there is no key, and both ways out."""
+    """Raised when there is no key; it names both ways out."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -84,70 +80,3 @@ def sentence(error: BaseException) -> str:
     if not isinstance(error, OSError) or error.filename is None:
         return str(error) or type(error).__name__
     return f"{error.filename}: {error.strerror or type(error).__name__}"
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Interruptions:
-    """
-    Turn the first signal into a gentle stop, and the second into an end.
-
-    Where the command has set no gentle way, the first ends it too. A SIGHUP is never
-    the second: a terminal that is closed may send several.
-    """
-
-    def __init__(self) -> None:
-        self.signal: int | None = None
-        self.gently: Callable[[], None] | None = None
-        self._loop = asyncio.get_running_loop()
-        # There is one: this is made within a command.
-        self._task = cast("asyncio.Task[int]", asyncio.current_task())
-
-    @property
-    def exit_code(self) -> int:
-        """What a shell expects of a program that was ended so."""
-        return 128 + (self.signal or signal.SIGINT)
-
-    def __enter__(self) -> Self:
-        for number in _SIGNALS:
-            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
-                continue  # so does nohup ask for it
-            with suppress(ValueError, RuntimeError):  # not in the main thread
-                self._loop.add_signal_handler(number, self._heed, number)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number in _SIGNALS:
-            self._loop.remove_signal_handler(number)
-
-    def _heed(self, number: int) -> None:
-        first = self.signal is None
-        if number == signal.SIGHUP and not first:
-            return
-        self.signal = number
-        if first and self.gently is not None:
-            self.gently()
-        else:
-            self._task.cancel()
-
-
-Command = Callable[[Interruptions], Coroutine[Any, Any, int]]
-
-
-def carry_out(command: Command) -> int:
-    """Run a command on a loop of its own, with its signals heard."""
-
-    async def watched() -> int:
-        with Interruptions() as interruptions:
-            try:
-                return await command(interruptions)
-            except asyncio.CancelledError:
-                return interruptions.exit_code
-
-    return asyncio.run(watched())

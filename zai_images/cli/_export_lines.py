@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from zai_images.cli._output import harmless, json_line
+from zai_images.cli._text import harmless, json_line
 from zai_images.jobs import JobRecord, State
 
 # What a spreadsheet would run: by these a cell begins that is a formula.

@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from zai_images._config import SessionConfig
+from zai_images import SessionConfig, SessionStats
 from zai_images._picture.files import make_folder, write_atomically
-from zai_images._session.stats import SessionStats
 
 _LABEL = b"zai-images: whose limits are these"
 _LEARNED = ("refused", "latency", "known")
@@ -45,7 +44,7 @@ def account(config: SessionConfig) -> str | None:
     return f"{mark.hex()}@{config.host}"
 
 
-def recall(config: SessionConfig) -> Mapping[str, int]:
+def load_known_limits(config: SessionConfig) -> Mapping[str, int]:
     """Look up the limits of an account, by model; never fails."""
     name = account(config)
     found = None if name is None else _read().get(name)
@@ -54,12 +53,12 @@ def recall(config: SessionConfig) -> Mapping[str, int]:
     return {model: limit for model, limit in found.items() if _is_limit(limit)}
 
 
-def remember(config: SessionConfig, stats: SessionStats) -> None:
+def save_known_limits(config: SessionConfig, stats: SessionStats) -> None:
     """Keep what a session has learned; never fails."""
     name = account(config)
     if name is None:
         return
-    before = recall(config)
+    before = load_known_limits(config)
     now = dict(before)
     for model, found in stats.models.items():
         if found.limit_reason in _LEARNED:
@@ -78,7 +77,7 @@ def remember(config: SessionConfig, stats: SessionStats) -> None:
         _log.debug("The limits that were found cannot be kept: %s", error)
 
 
-def forget() -> Path | None:
+def clear_known_limits() -> Path | None:
     """
     Delete all that is remembered, and tell where it was.
 

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 import attrs
 from cyclopts import Parameter, validators
 
+from zai_images import ImageRequest
 from zai_images.cli._prompt_source import STDIN
-from zai_images.jobs._names import DEFAULT_NAME
+from zai_images.jobs import DEFAULT_NAME
 
+DEFAULT_MODEL = ImageRequest("any").model
 AT_LEAST_ONE = validators.Number(gte=1)
 
 JSON = Annotated[
@@ -59,10 +61,10 @@ PROMPTS = Annotated[
 @Parameter(name="*")  # its fields are options of the command itself
 @attrs.frozen(kw_only=True)
 class PictureOptions:
-    """Hold what a picture shall be; what is left out is the model's own default."""
+    """What a picture shall be; what is left out is the model's own default."""
 
     model: Annotated[
-        str | None, Parameter(help="Model code; cogview-4-250304 if left out.")
+        str | None, Parameter(help=f"Model code; {DEFAULT_MODEL} if left out.")
     ] = None
     quality: Annotated[
         str | None,
@@ -82,7 +84,7 @@ class PictureOptions:
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class CapOptions:
-    """Hold the bounds of one run."""
+    """The bounds of one run."""
 
     limit: Annotated[
         int | None,

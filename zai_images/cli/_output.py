@@ -2,65 +2,21 @@
 
 import asyncio
 import errno
-import json
 import os
 import sys
-import unicodedata
-from typing import Any, TextIO, cast
-from urllib.parse import quote
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
 
+from zai_images.cli._text import harmless, json_line
+
 _NOBODY_THERE = (errno.EPIPE, errno.EIO)  # a pipe, a terminal
 
 
-def shown(text: str, most: int = 500) -> str:
-    """Make a stranger's text fit for one line of a terminal."""
-    line = " ".join(text[: most * 2].split())
-    line = "".join(char if char.isprintable() else "�" for char in line)
-    return line if len(line) <= most else line[: most - 1] + "…"
-
-
-def _commands(char: str) -> bool:
-    """Tell what moves a terminal or turns its text round, instead of being shown."""
-    return unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp")
-
-
-def harmless(text: str) -> str:
-    """Write what a terminal would obey as JSON writes it; lines may end."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        json.dumps(char)[1:-1] if char != "\n" and _commands(char) else char
-        for char in text
-    )
-
-
-def whole_link(url: str) -> str:
-    """Write a link so that it can be copied from a terminal and still leads there."""
-    return "".join(quote(char) if _commands(char) else char for char in url)
-
-
-def some(number: int, thing: str) -> str:
-    """Write a number of things: `1 picture`, `2 pictures`."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def dollars(amount: float) -> str:
-    """Write a sum, with a third digit where it counts: `$0.24`, `$0.015`."""
-    text = f"{amount:.3f}"
-    return f"${text.removesuffix('0')}"
-
-
-def json_line(record: object) -> str:
-    """Write a record for programs, of which a terminal obeys nothing either."""
-    return harmless(json.dumps(record, ensure_ascii=False, default=str))
-
-
-class _Ear:
+class _TolerantStream:
     """
-    Take what is said to a stream, and keep quiet once nobody is there to hear it.
+    A stream that keeps quiet once nobody is there to read it.
 
     A reader may go, a terminal may be closed: what is paid must come home all the same.
     """
@@ -87,9 +43,9 @@ class _Ear:
             silence(self._stream)
 
 
-class Talk:
+class Output:
     """
-    Write to both streams.
+    The two streams: data goes to stdout, everything else to stderr.
 
     Attributes:
         as_json: The data is wanted as JSON, one object a line.
@@ -99,7 +55,8 @@ class Talk:
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
         self.live = False
-        self.console = Console(file=cast("TextIO", _Ear(sys.stderr)), highlight=False)
+        stderr: Any = _TolerantStream(sys.stderr)  # of a stream, all that rich asks for
+        self.console = Console(file=stderr, highlight=False)
         self._heard = True
 
     @property

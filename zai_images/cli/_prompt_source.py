@@ -1,6 +1,5 @@
 """Where a job's prompts come from: a file, a pipe, stdin; and what is wrong there."""
 
-import io
 import shutil
 import stat
 import sys
@@ -8,12 +7,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
-from zai_images._api.errors import InvalidRequestError
+from zai_images import InvalidRequestError
 from zai_images._picture.files import opener
 from zai_images.cli._exit import UsageError, sentence
-from zai_images.cli._output import Talk, shown, some
+from zai_images.cli._output import Output
+from zai_images.cli._text import shown, some
 from zai_images.jobs import InputCheck, PromptFile
 
 STDIN = "-"
@@ -22,7 +21,7 @@ _PART = 2**16  # bytes read at once
 
 @contextmanager
 def open_source(
-    prompts: str, talk: Talk, defaults: Mapping[str, str]
+    prompts: str, output: Output, defaults: Mapping[str, str]
 ) -> Iterator[PromptFile]:
     """
     Give a prompt file that can be read twice: what comes through a pipe is copied.
@@ -35,7 +34,7 @@ def open_source(
         with input_faults(name_of(prompts)):
             if prompts == STDIN or not stat.S_ISREG(path.stat().st_mode):
                 copy = Path(folder) / "prompts"
-                _copy(prompts, copy, talk)
+                _copy(prompts, copy, output)
                 suffix = "" if prompts == STDIN else path.suffix
                 file = PromptFile.find(copy, suffix=suffix, defaults=defaults)
             else:
@@ -48,17 +47,18 @@ def name_of(prompts: str) -> str:
     return "stdin" if prompts == STDIN else prompts
 
 
-def _copy(prompts: str, copy: Path, talk: Talk) -> None:
+def _copy(prompts: str, copy: Path, output: Output) -> None:
     with open(copy, "wb", opener=opener) as target:
         if prompts != STDIN:
             with Path(prompts).open("rb") as source:
                 shutil.copyfileobj(source, target)
             return
         if sys.stdin.isatty():
-            talk.say("type a prompt a line, and end with Ctrl-D")
-        # At a terminal, Ctrl-D ends one read and no more: it is not asked for twice.
-        stdin = cast("io.BufferedReader", sys.stdin.buffer)
-        while part := stdin.read1(_PART):
+            output.say("type a prompt a line, and end with Ctrl-D")
+        # Line by line: at a terminal, Ctrl-D ends one read, and there is no other.
+        part = b"\n"
+        while part.endswith(b"\n") or len(part) == _PART:
+            part = sys.stdin.buffer.readline(_PART)
             target.write(part)
 
 
@@ -78,7 +78,9 @@ def input_faults(name: str) -> Iterator[None]:
         raise UsageError(f"{name}: {error}") from None
 
 
-def say_check(talk: Talk, found: InputCheck, name: str, *, skip_invalid: bool) -> bool:
+def say_check(
+    output: Output, found: InputCheck, name: str, *, skip_invalid: bool
+) -> bool:
     """
     Name what cannot be used, and tell whether to go on.
 
@@ -89,27 +91,27 @@ def say_check(talk: Talk, found: InputCheck, name: str, *, skip_invalid: bool) -
         raise UsageError(f"{name} holds no prompt; nothing was sent")
     if found.ignored:
         names = ", ".join(shown(column, 40) for column in found.ignored)
-        talk.say(f"note: columns that are not used: {names}")
+        output.say(f"note: columns that are not used: {names}")
     if found.duplicates and not found.unchanged:
-        talk.say(
+        output.say(
             f"note: {some(found.duplicates, 'request')} like an earlier line: each is "
             "a picture of its own"
         )
     for one in found.bad:
-        talk.say(f"{name}:{one.line}: {shown(one.message)}")
+        output.say(f"{name}:{one.line}: {shown(one.message)}")
     if found.bad_lines > len(found.bad):
-        talk.say(f"and {found.bad_lines - len(found.bad)} more such lines")
+        output.say(f"and {found.bad_lines - len(found.bad)} more such lines")
     if not found.bad_lines:
         return True
     if skip_invalid and found.requests:
-        talk.say(f"{some(found.bad_lines, 'line')} left out, {found.requests} go on")
+        output.say(f"{some(found.bad_lines, 'line')} left out, {found.requests} go on")
         return True
     advice = (
         "Correct them, or go on without them with --skip-invalid."
         if found.requests
         else "There is no good one."
     )
-    talk.say(
+    output.say(
         f"{some(found.bad_lines, 'line')} cannot be used; nothing was sent. {advice}"
     )
     return False

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager, suppress
 
 import attrs
 
+from zai_images import SessionConfig
 from zai_images._api.models import MODELS
-from zai_images._config import SessionConfig
-from zai_images._session.budget import price_of
 from zai_images.cli._exit import NoKeyError, UsageError
-from zai_images.cli._known_limits import recall
-from zai_images.cli._output import Talk, shown
+from zai_images.cli._known_limits import load_known_limits
+from zai_images.cli._output import Output
+from zai_images.cli._text import shown
 from zai_images.sandbox import Sandbox
 
 SPEED = 20.0
@@ -19,9 +19,9 @@ MOST_FILES = 65536
 
 
 @attrs.frozen(kw_only=True)
-class Service:
+class Target:
     """
-    Hold a service.
+    The service that a command talks to.
 
     Attributes:
         config: What a session needs.
@@ -35,18 +35,18 @@ class Service:
 
 
 @asynccontextmanager
-async def open_service(
-    talk: Talk,
+async def open_target(
+    output: Output,
     *,
     sandbox: bool,
     limit: int | None = None,
     places: int | None = None,
-) -> AsyncIterator[Service]:
+) -> AsyncIterator[Target]:
     """
     Find the service, and start the private sandbox where it is wanted.
 
     Args:
-        talk: Told that nothing is paid.
+        output: Told that nothing is paid.
         sandbox: Use a private sandbox.
         limit: A ceiling on the pictures in flight.
         places: How many the sandbox makes at once.
@@ -59,10 +59,10 @@ async def open_service(
         config = SessionConfig.from_env(max_in_flight=limit)
         if config.api_key is None:
             raise NoKeyError
-        config = attrs.evolve(config, known_limits=recall(config))
-        yield Service(config=config, name=config.base_url, sandbox=False)
+        config = attrs.evolve(config, known_limits=load_known_limits(config))
+        yield Target(config=config, name=config.base_url, sandbox=False)
         return
-    talk.say("sandbox: nothing is paid, and the pictures are drawn on this machine")
+    output.say("sandbox: nothing is paid, and the pictures are drawn on this machine")
     async with Sandbox(speed=SPEED, limit=places) as box:
         config = SessionConfig(
             api_key=box.api_key,
@@ -71,10 +71,10 @@ async def open_service(
             # So that a cap on the cost can be tried too.
             prices={name: rules.price for name, rules in MODELS.items()},
         )
-        yield Service(config=config, name="sandbox", sandbox=True)
+        yield Target(config=config, name="sandbox", sandbox=True)
 
 
-def check_cap(service: Service, models: Iterable[str], max_cost: float | None) -> None:
+def check_cap(target: Target, models: Iterable[str], max_cost: float | None) -> None:
     """
     Refuse a cap on the cost where nobody knows a price.
 
@@ -84,10 +84,10 @@ def check_cap(service: Service, models: Iterable[str], max_cost: float | None) -
     if max_cost is None:
         return
     for model in sorted(models):
-        if price_of(service.config, model) is None:
+        if target.config.price_of(model) is None:
             raise UsageError(
                 f"--max-cost cannot be kept: the price of {shown(model, 50)} at "
-                f"{service.config.host} is not known. Use --max-pictures."
+                f"{target.config.host} is not known. Use --max-pictures."
             )
 
 

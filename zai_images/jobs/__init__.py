@@ -14,6 +14,7 @@ from zai_images.jobs._input.files import (
 )
 from zai_images.jobs._input.formats import BadLine, Format
 from zai_images.jobs._job import ImageJob
+from zai_images.jobs._names import DEFAULT_NAME, slug
 from zai_images.jobs._report import (
     Damage,
     ItemMoved,
@@ -26,6 +27,7 @@ from zai_images.jobs._report import (
 from zai_images.jobs._states import MOVES, State
 
 __all__ = [
+    "DEFAULT_NAME",
     "MOVES",
     "BadLine",
     "Damage",
@@ -44,4 +46,5 @@ __all__ = [
     "Unwritten",
     "check_requests",
     "read_requests",
+    "slug",
 ]

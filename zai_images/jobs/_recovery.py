@@ -5,9 +5,7 @@ from functools import partial
 
 from zai_images._api.errors import ZaiImagesError
 from zai_images._api.judge import judge
-from zai_images._api.response import expiry
 from zai_images._config import SessionConfig
-from zai_images._session.budget import price_of
 from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._journal.schema import Step
 from zai_images.jobs._results import ended, picture_in
@@ -44,7 +42,7 @@ def _read(config: SessionConfig, kept: steps.Unread) -> Step[None]:
     return steps.read_answer(
         kept.number,
         url=response.url,
-        expires=expiry(response.url, response),
-        cost=price_of(config, model),
+        expires=response.expires,
+        cost=config.price_of(model),
         latency=None,
     )

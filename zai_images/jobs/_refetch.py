@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 
 from zai_images._api.errors import DownloadError
-from zai_images._api.response import ImageResponse, expiry
+from zai_images._api.response import ImageResponse
 from zai_images._http.downloader import Downloader, FetchError
 from zai_images._picture.picture import Picture
 from zai_images._session.session import ImageSession
@@ -66,5 +66,5 @@ class Refetcher:
 
 
 def _is_past(response: ImageResponse) -> bool:
-    stated = expiry(response.url, response)
+    stated = response.expires
     return stated is not None and stated < datetime.now(UTC)

@@ -12,13 +12,12 @@ from zai_images import events
 from zai_images._api.errors import ContentRefusedError, ZaiImagesError
 from zai_images._api.judge import judge
 from zai_images._api.request import ImageRequest
-from zai_images._api.response import ImageResponse, RawResponse, expiry
+from zai_images._api.response import ImageResponse, RawResponse
 from zai_images._batch.outcomes import Done, Failed
 from zai_images._config import SessionConfig
 from zai_images._picture.header import EXTENSIONS
 from zai_images._picture.picture import Picture
 from zai_images._redact import redact
-from zai_images._session.budget import price_of
 from zai_images.jobs._folder import JobFolder, shard_of
 from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._journal.writer import Writer
@@ -120,8 +119,8 @@ class ResultWriter:
         step = steps.read_answer(
             item.number,
             url=redact(url, self._config.api_key or ""),
-            expires=expiry(url, response),
-            cost=price_of(self._config, item.request.model),
+            expires=response.expires,
+            cost=self._config.price_of(item.request.model),
             latency=item.latency,
         )
         self._writer.post(step, paid=True)

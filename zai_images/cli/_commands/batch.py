@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import attrs
 from cyclopts import Parameter
 
-from zai_images._api.request import ImageRequest
-from zai_images.cli._exit import BAD_INPUT, SOME_FAILED, Interruptions, carry_out
+from zai_images import ImageRequest
+from zai_images.cli._exit import BAD_INPUT, SOME_FAILED
 from zai_images.cli._options import (
     JSON,
     NAME,
@@ -18,12 +18,12 @@ from zai_images.cli._options import (
     CapOptions,
     PictureOptions,
 )
-from zai_images.cli._output import Talk
+from zai_images.cli._output import Output
 from zai_images.cli._prompt_source import input_faults, name_of, open_source, say_check
-from zai_images.cli._run.runner import Work
-from zai_images.cli._target import check_cap, open_service, raise_open_files
-from zai_images.jobs import ImageJob, InputCheck, PromptFile
-from zai_images.jobs._names import DEFAULT_NAME
+from zai_images.cli._run.runner import RunReporter
+from zai_images.cli._signals import SignalHandler, run_command
+from zai_images.cli._target import check_cap, open_target, raise_open_files
+from zai_images.jobs import DEFAULT_NAME, ImageJob, InputCheck, PromptFile
 
 _NO_CAPS = CapOptions()
 _DEFAULTS = PictureOptions()
@@ -32,7 +32,7 @@ _DEFAULTS = PictureOptions()
 @Parameter(name="*")  # its fields are options of the command itself
 @attrs.frozen(kw_only=True)
 class BatchOptions:
-    """Hold what the command line says about a batch."""
+    """What the command line says about a batch."""
 
     out: Annotated[Path, Parameter(help="The folder of the job and its pictures.")]
     repeat: REPEAT = 1
@@ -70,33 +70,38 @@ def batch(  # noqa: PLR0913 - the options of the command
     """
     ImageRequest("the options alone", **picture.given)
     raise_open_files()
-    talk = Talk(as_json=as_json)
+    output = Output(as_json=as_json)
     name = name_of(prompts)
-    with open_source(prompts, talk, picture.given) as file:
+    with open_source(prompts, output, picture.given) as file:
 
-        async def command(interruptions: Interruptions) -> int:
-            work = Work(talk, options.out, caps, interruptions)
+        async def command(signals: SignalHandler) -> int:
+            reporter = RunReporter(output, options.out, caps, signals)
             async with ImageJob.open(
-                options.out, name=options.name, sandbox=sandbox, observer=work.observe
+                options.out,
+                name=options.name,
+                sandbox=sandbox,
+                observer=reporter.observe,
             ) as job:
                 found = await _take(job, file, name, options)
-                if not say_check(talk, found, name, skip_invalid=options.skip_invalid):
+                if not say_check(
+                    output, found, name, skip_invalid=options.skip_invalid
+                ):
                     return BAD_INPUT
-                async with open_service(
-                    talk, sandbox=sandbox, limit=caps.limit
-                ) as service:
-                    check_cap(service, found.models, caps.max_cost)
-                    await _count(work, job, options)
+                async with open_target(
+                    output, sandbox=sandbox, limit=caps.limit
+                ) as target:
+                    check_cap(target, found.models, caps.max_cost)
+                    await _count(reporter, job, options)
                     run = partial(
                         job.run,
                         on_unknown=options.on_unknown,
                         max_failures=caps.max_failures,
                         limit=caps.limit,
                     )
-                    code = await work.run(job, service, run)
+                    code = await reporter.run(job, target, run)
             return code or (SOME_FAILED if found.bad_lines else 0)
 
-        return carry_out(command)
+        return run_command(command)
 
 
 async def _take(
@@ -109,10 +114,10 @@ async def _take(
         )
 
 
-async def _count(work: Work, job: ImageJob, options: BatchOptions) -> None:
+async def _count(reporter: RunReporter, job: ImageJob, options: BatchOptions) -> None:
     """Count what is there before the run."""
     status = await job.status()
-    counts = work.counts
+    counts = reporter.counts
     counts.total, counts.there = status.total, status.saved
     counts.failed = status.failed + status.refused
     if options.on_unknown == "keep":

@@ -5,7 +5,7 @@ from typing import Annotated
 import attrs
 from cyclopts import Parameter, validators
 
-from zai_images._config import SessionConfig
+from zai_images import SessionConfig
 from zai_images.cli._doctor.free_checks import (
     Check,
     check_address,
@@ -13,11 +13,13 @@ from zai_images.cli._doctor.free_checks import (
     check_service,
 )
 from zai_images.cli._doctor.paid_checks import check_live
-from zai_images.cli._exit import ACCOUNT, SOME_FAILED, Interruptions, carry_out
-from zai_images.cli._known_limits import forget
+from zai_images.cli._exit import ACCOUNT, SOME_FAILED
+from zai_images.cli._known_limits import clear_known_limits
 from zai_images.cli._options import JSON, SANDBOX
-from zai_images.cli._output import Talk, harmless
-from zai_images.cli._target import open_service
+from zai_images.cli._output import Output
+from zai_images.cli._signals import SignalHandler, run_command
+from zai_images.cli._target import open_target
+from zai_images.cli._text import harmless
 
 _SANDBOX_PLACES = 5
 
@@ -53,36 +55,38 @@ def doctor(
     The free check asks for a picture with an empty prompt, which the service refuses
     after it has looked at the key.
     """
-    talk = Talk(as_json=as_json)
+    output = Output(as_json=as_json)
     if forget_limits:
-        return _forget(talk)
+        return _forget(output)
 
-    async def command(_: Interruptions) -> int:
+    async def command(_: SignalHandler) -> int:
         budget = max_cost if live else None
-        checks = await _in_sandbox(talk, budget) if sandbox else await _for_real(budget)
-        await _report(talk, checks)
+        checks = (
+            await _in_sandbox(output, budget) if sandbox else await _for_real(budget)
+        )
+        await _report(output, checks)
         problems = [check for check in checks if check.status == "problem"]
         if any(check.account for check in problems):
             return ACCOUNT
         return SOME_FAILED if problems else 0
 
-    return carry_out(command)
+    return run_command(command)
 
 
-def _forget(talk: Talk) -> int:
-    path = forget()
+def _forget(output: Output) -> int:
+    path = clear_known_limits()
     said = f"{path} is deleted" if path else "there was nothing to forget"
-    talk.put_now((said, {"deleted": None if path is None else str(path)}))
+    output.put_now((said, {"deleted": None if path is None else str(path)}))
     return 0
 
 
-async def _in_sandbox(talk: Talk, budget: float | None) -> list[Check]:
-    async with open_service(talk, sandbox=True, places=_SANDBOX_PLACES) as service:
+async def _in_sandbox(output: Output, budget: float | None) -> list[Check]:
+    async with open_target(output, sandbox=True, places=_SANDBOX_PLACES) as target:
         checks = [
             Check(name="key", status="ok", detail="the sandbox's own"),
-            Check(name="address", status="ok", detail=service.config.base_url),
+            Check(name="address", status="ok", detail=target.config.base_url),
         ]
-        return checks + await _ask(service.config, budget)
+        return checks + await _ask(target.config, budget)
 
 
 async def _for_real(budget: float | None) -> list[Check]:
@@ -103,7 +107,7 @@ async def _ask(config: SessionConfig, budget: float | None) -> list[Check]:
     return [answer, *await check_live(config, budget)]
 
 
-async def _report(talk: Talk, checks: list[Check]) -> None:
+async def _report(output: Output, checks: list[Check]) -> None:
     lines = []
     for check in checks:
         lines.append(f"{check.status:<8} {check.name:<9} {check.detail}")
@@ -111,4 +115,4 @@ async def _report(talk: Talk, checks: list[Check]) -> None:
             lines.append(f"{'':18} {check.advice}")
     fine = all(check.status != "problem" for check in checks)
     record = {"ok": fine, "checks": [attrs.asdict(check) for check in checks]}
-    await talk.put((harmless("\n".join(lines)), record))
+    await output.put((harmless("\n".join(lines)), record))

@@ -6,10 +6,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from zai_images.cli._exit import Interruptions, UsageError, carry_out
+from zai_images.cli._exit import UsageError
 from zai_images.cli._export_lines import csv_header, csv_row, full_line, openai_line
 from zai_images.cli._options import FOLDER, JSON
-from zai_images.cli._output import Talk, some
+from zai_images.cli._output import Output
+from zai_images.cli._signals import SignalHandler, run_command
+from zai_images.cli._text import some
 from zai_images.jobs import ImageJob, JobRecord
 
 _AT_ONCE = 200  # lines written together
@@ -40,10 +42,10 @@ def export(
     if as_json and as_format == "csv":
         raise UsageError("--json and --format csv do not go together; choose one")
     kind = as_format or "jsonl"
-    talk = Talk()
+    output = Output()
     write = _WRITERS[kind]
 
-    async def command(_: Interruptions) -> int:
+    async def command(_: SignalHandler) -> int:
         lines = [csv_header()] if kind == "csv" else []
         left_out = 0
         async with ImageJob.open(folder, read_only=True) as job:
@@ -54,12 +56,12 @@ def export(
                     continue
                 lines.append(line)
                 if len(lines) >= _AT_ONCE:
-                    await talk.put(("\n".join(lines), None))
+                    await output.put(("\n".join(lines), None))
                     lines.clear()
         if lines:
-            await talk.put(("\n".join(lines), None))
+            await output.put(("\n".join(lines), None))
         if left_out:
-            talk.say(f"{some(left_out, 'request')} left out that have not ended")
+            output.say(f"{some(left_out, 'request')} left out that have not ended")
         return 0
 
-    return carry_out(command)
+    return run_command(command)

@@ -10,21 +10,23 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.text import Text
 
-from zai_images import events
-from zai_images._api.errors import DownloadError
-from zai_images._api.request import ImageRequest
-from zai_images._api.response import ImageResponse, expiry
+from zai_images import (
+    DownloadError,
+    ImageRequest,
+    ImageResponse,
+    ImageSession,
+    Picture,
+    events,
+)
 from zai_images._picture.files import write_new
-from zai_images._picture.header import EXTENSIONS
-from zai_images._picture.picture import Picture
-from zai_images._session.session import ImageSession
-from zai_images.cli._exit import Interruptions, UsageError, carry_out
-from zai_images.cli._known_limits import remember
+from zai_images.cli._exit import UsageError
+from zai_images.cli._known_limits import save_known_limits
 from zai_images.cli._options import JSON, SANDBOX, PictureOptions
-from zai_images.cli._output import Talk, shown, whole_link
-from zai_images.cli._run.progress import duration
-from zai_images.cli._target import open_service, raise_open_files
-from zai_images.jobs._names import slug
+from zai_images.cli._output import Output
+from zai_images.cli._signals import SignalHandler, run_command
+from zai_images.cli._target import open_target, raise_open_files
+from zai_images.cli._text import duration, shown, whole_link
+from zai_images.jobs import slug
 
 _DEFAULTS = PictureOptions()
 
@@ -48,7 +50,7 @@ def generate(  # noqa: PLR0913 - the options of the command
     prompt: PROMPT,
     /,
     *,
-    output: OUTPUT = None,
+    file: OUTPUT = None,
     picture: PictureOptions = _DEFAULTS,
     user_id: USER_ID = None,
     sandbox: SANDBOX = False,
@@ -60,30 +62,30 @@ def generate(  # noqa: PLR0913 - the options of the command
     Example: zai-images generate "a fox in the snow" -o fox.png --quality hd
     """
     request = ImageRequest(prompt, user_id=user_id, **picture.given)
-    _check_target(output)
+    _check_file(file)
     raise_open_files()
-    talk = Talk(as_json=as_json)
+    output = Output(as_json=as_json)
 
-    async def command(_: Interruptions) -> int:
-        made = await _make(talk, request, sandbox=sandbox)
-        path = await _write(talk, made, output, sandbox=sandbox)
-        _say_facts(talk, made, sandbox=sandbox)
-        await talk.put((str(path), _record(made, path)))
+    async def command(_: SignalHandler) -> int:
+        made = await _make(output, request, sandbox=sandbox)
+        path = await _write(output, made, file, sandbox=sandbox)
+        _say_facts(output, made, sandbox=sandbox)
+        await output.put((str(path), _record(made, path)))
         return 0
 
-    return carry_out(command)
+    return run_command(command)
 
 
-def _check_target(output: Path | None) -> None:
+def _check_file(file: Path | None) -> None:
     """Find out before anything is paid that a file could not be written."""
-    if output is None:
+    if file is None:
         check_writable(Path())
         return
-    if output.is_dir() or not output.name:
-        raise UsageError(f"--output {output}: name a file")
-    if not output.parent.is_dir():
-        raise UsageError(f"--output {output}: there is no folder {output.parent}")
-    check_writable(output.parent)
+    if file.is_dir() or not file.name:
+        raise UsageError(f"--output {file}: name a file")
+    if not file.parent.is_dir():
+        raise UsageError(f"--output {file}: there is no folder {file.parent}")
+    check_writable(file.parent)
 
 
 def check_writable(folder: Path) -> None:
@@ -101,7 +103,7 @@ def check_writable(folder: Path) -> None:
         raise OSError(error.errno, why, str(folder.absolute())) from None
 
 
-async def _make(talk: Talk, request: ImageRequest, *, sandbox: bool) -> Picture:
+async def _make(output: Output, request: ImageRequest, *, sandbox: bool) -> Picture:
     left: list[events.Abandoned] = []
 
     def observe(event: events.Event) -> None:
@@ -110,66 +112,66 @@ async def _make(talk: Talk, request: ImageRequest, *, sandbox: bool) -> Picture:
 
     quality = str(request.quality or "any quality")
     waiting = (
-        talk.console.status(Text(f"making a picture ({shown(quality, 50)})"))
-        if talk.on_terminal
+        output.console.status(Text(f"making a picture ({shown(quality, 50)})"))
+        if output.on_terminal
         else nullcontext()
     )
-    async with open_service(talk, sandbox=sandbox) as service:
+    async with open_target(output, sandbox=sandbox) as target:
         with waiting:
-            async with ImageSession(service.config, observer=observe) as session:
+            async with ImageSession(target.config, observer=observe) as session:
                 try:
                     return await session.generate_picture(request)
                 except DownloadError as error:
                     if error.response is not None and not sandbox:
-                        _say_link(talk, error.response)
+                        _say_link(output, error.response)
                     raise
                 except asyncio.CancelledError:
-                    _say_abandoned(talk, left)
+                    _say_abandoned(output, left)
                     raise
                 finally:
-                    remember(service.config, session.stats())
+                    save_known_limits(target.config, session.stats())
 
 
 async def _write(
-    talk: Talk, picture: Picture, output: Path | None, *, sandbox: bool
+    output: Output, picture: Picture, file: Path | None, *, sandbox: bool
 ) -> Path:
-    extension = EXTENSIONS[picture.media_type]
+    extension = picture.extension
     stem = Path(slug(picture.request.prompt if picture.request else ""))
-    if output is not None and output.suffix.lower() != extension:
-        talk.say(f"note: the picture is {picture.media_type}, whatever the name says")
+    if file is not None and file.suffix.lower() != extension:
+        output.say(f"note: the picture is {picture.media_type}, whatever the name says")
     try:
-        if output is not None:
-            return await picture.save(output)
+        if file is not None:
+            return await picture.save(file)
         return await asyncio.to_thread(write_new, stem, extension, picture.data)
     except OSError:
         if picture.response is not None and not sandbox:
-            _say_link(talk, picture.response)
+            _say_link(output, picture.response)
         raise
 
 
-def _say_abandoned(talk: Talk, left: list[events.Abandoned]) -> None:
+def _say_abandoned(output: Output, left: list[events.Abandoned]) -> None:
     """Say what an interruption may have cost."""
     for event in left:
         if event.response is not None:
-            _say_link(talk, event.response)
+            _say_link(output, event.response)
         else:
-            talk.say("The request was sent already: it may be billed.")
+            output.say("The request was sent already: it may be billed.")
 
 
-def _say_link(talk: Talk, response: ImageResponse) -> None:
+def _say_link(output: Output, response: ImageResponse) -> None:
     """Give away the link of a picture that is paid and has no file."""
-    until = expiry(response.url, response)
+    until = response.expires
     good = f", is good until {until:%Y-%m-%d %H:%M} UTC" if until else ""
-    talk.say(f"It is paid. Its link, in full{good}: {whole_link(response.url)}")
+    output.say(f"It is paid. Its link, in full{good}: {whole_link(response.url)}")
 
 
-def _say_facts(talk: Talk, picture: Picture, *, sandbox: bool) -> None:
+def _say_facts(output: Output, picture: Picture, *, sandbox: bool) -> None:
     facts = [f"{picture.width}x{picture.height} {picture.media_type}"]
     if picture.latency is not None:
         facts.append(f"{duration(picture.latency)} in service")
     if picture.cost is not None:
         facts.append(f"${picture.cost:g}" + (" if it were real" if sandbox else ""))
-    talk.say(", ".join(facts))
+    output.say(", ".join(facts))
 
 
 def _record(picture: Picture, path: Path) -> Mapping[str, Any]:

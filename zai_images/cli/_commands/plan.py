@@ -5,15 +5,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from zai_images._api.request import ImageRequest
-from zai_images._config import SessionConfig
-from zai_images._session.budget import price_of
+from zai_images import ImageRequest, SessionConfig
 from zai_images.cli._estimate import lines, record
-from zai_images.cli._exit import BAD_INPUT, Interruptions, UsageError, carry_out
-from zai_images.cli._known_limits import recall
+from zai_images.cli._exit import BAD_INPUT, UsageError
+from zai_images.cli._known_limits import load_known_limits
 from zai_images.cli._options import JSON, PROMPTS, REPEAT, PictureOptions
-from zai_images.cli._output import Talk, shown
+from zai_images.cli._output import Output
 from zai_images.cli._prompt_source import input_faults, name_of, open_source
+from zai_images.cli._signals import SignalHandler, run_command
+from zai_images.cli._text import shown
 from zai_images.jobs import BadLine, ImageJob, JobPlan, PromptFile
 
 _DEFAULTS = PictureOptions()
@@ -38,24 +38,24 @@ def plan(
     It sends nothing, needs no key and leaves the folder as it is.
     """
     ImageRequest("the options alone", **picture.given)
-    talk = Talk(as_json=as_json)
+    output = Output(as_json=as_json)
     name = name_of(prompts)
-    with open_source(prompts, talk, picture.given) as file:
+    with open_source(prompts, output, picture.given) as file:
 
-        async def command(_: Interruptions) -> int:
+        async def command(_: SignalHandler) -> int:
             config = SessionConfig.from_env()
             bad: list[BadLine] = []
             with input_faults(name):
                 found = await _find(file, out, config, repeat, bad)
             if not found.requests and not bad:
                 raise UsageError(f"{name} holds no prompt")
-            known = recall(config)
+            known = load_known_limits(config)
             faults = [f"{name}:{one.line}: {shown(one.message)}" for one in bad]
             text = "\n".join([*faults, *lines(found, known)])
-            await talk.put((text, record(found, bad, known)))
+            await output.put((text, record(found, bad, known)))
             return BAD_INPUT if bad else 0
 
-        return carry_out(command)
+        return run_command(command)
 
 
 async def _find(
@@ -65,9 +65,7 @@ async def _find(
     repeat: int,
     bad: list[BadLine],
 ) -> JobPlan:
-    def price(model: str) -> float | None:
-        return price_of(config, model)
-
+    price = config.price_of
     if out is None or _is_new(out):
         return await ImageJob.plan_new(
             file, price=price, repeat=repeat, on_bad=bad.append

@@ -5,14 +5,19 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from zai_images._api.request import DEFAULT_MODEL
-from zai_images.cli._exit import Interruptions, carry_out
-from zai_images.cli._options import FOLDER, JSON, NAME, SANDBOX, CapOptions
-from zai_images.cli._output import Talk
-from zai_images.cli._run.runner import Work
-from zai_images.cli._target import check_cap, open_service, raise_open_files
-from zai_images.jobs import ImageJob
-from zai_images.jobs._names import DEFAULT_NAME
+from zai_images.cli._options import (
+    DEFAULT_MODEL,
+    FOLDER,
+    JSON,
+    NAME,
+    SANDBOX,
+    CapOptions,
+)
+from zai_images.cli._output import Output
+from zai_images.cli._run.runner import RunReporter
+from zai_images.cli._signals import SignalHandler, run_command
+from zai_images.cli._target import check_cap, open_target, raise_open_files
+from zai_images.jobs import DEFAULT_NAME, ImageJob
 
 _NO_CAPS = CapOptions()
 
@@ -43,24 +48,24 @@ def retry(  # noqa: PLR0913 - the options of the command
     everything else to stderr.
     """
     raise_open_files()
-    talk = Talk(as_json=as_json)
+    output = Output(as_json=as_json)
 
-    async def command(interruptions: Interruptions) -> int:
+    async def command(signals: SignalHandler) -> int:
         async with ImageJob.open(folder, read_only=True) as job:
             before = await job.status()  # makes no folder where there is no job
-        work = Work(talk, folder, caps, interruptions)
+        reporter = RunReporter(output, folder, caps, signals)
         unknown = before.unknown + before.dead_links
-        work.counts.total = before.failed if only == "failed" else unknown
+        reporter.counts.total = before.failed if only == "failed" else unknown
         async with (
             ImageJob.open(
-                folder, name=name, sandbox=sandbox, observer=work.observe
+                folder, name=name, sandbox=sandbox, observer=reporter.observe
             ) as job,
-            open_service(talk, sandbox=sandbox, limit=caps.limit) as service,
+            open_target(output, sandbox=sandbox, limit=caps.limit) as target,
         ):
-            check_cap(service, {DEFAULT_MODEL}, caps.max_cost)
+            check_cap(target, {DEFAULT_MODEL}, caps.max_cost)
             again = partial(
                 job.retry, only=only, max_failures=caps.max_failures, limit=caps.limit
             )
-            return await work.run(job, service, again, whole=False)
+            return await reporter.run(job, target, again, whole=False)
 
-    return carry_out(command)
+    return run_command(command)

@@ -6,11 +6,13 @@ from typing import Annotated
 
 from cyclopts import Parameter, validators
 
-from zai_images._api.request import DEFAULT_MODEL
-from zai_images.cli._exit import Interruptions, UsageError, carry_out
+from zai_images import ImageRequest
+from zai_images.cli._exit import UsageError
 from zai_images.cli._options import JSON
-from zai_images.cli._output import Talk, some
+from zai_images.cli._output import Output
+from zai_images.cli._signals import SignalHandler, run_command
 from zai_images.cli._target import SPEED, raise_open_files
+from zai_images.cli._text import some
 from zai_images.sandbox import Sandbox
 
 USUAL_PORT = 8787
@@ -61,24 +63,24 @@ def sandbox(
     It prints what a client needs to talk to it, and ends with Ctrl-C.
     """
     raise_open_files()
-    talk = Talk(as_json=as_json)
+    output = Output(as_json=as_json)
     box = Sandbox(speed=speed, limit=limit, rate=rate)
 
-    async def command(interruptions: Interruptions) -> int:
+    async def command(signals: SignalHandler) -> int:
         end = asyncio.Event()
-        interruptions.gently = end.set
+        signals.gently = end.set
         await _start(box, port)
         try:
-            await talk.put((_lines(box), _record(box)))
-            talk.say(f"{limit} pictures at once, {speed:g} times faster than life")
-            talk.say("Ctrl-C ends it")
+            await output.put((_lines(box), _record(box)))
+            output.say(f"{limit} pictures at once, {speed:g} times faster than life")
+            output.say("Ctrl-C ends it")
             await end.wait()
         finally:
             await box.aclose()
-        talk.say(f"{some(box.bill.total, 'picture')} made, nothing paid")
+        output.say(f"{some(box.bill.total, 'picture')} made, nothing paid")
         return 0
 
-    return carry_out(command)
+    return run_command(command)
 
 
 async def _start(box: Sandbox, port: int | None) -> None:
@@ -98,7 +100,8 @@ def _record(box: Sandbox) -> dict[str, str]:
 
 
 def _lines(box: Sandbox) -> str:
-    body = f'{{"model":"{DEFAULT_MODEL}","prompt":"a fox in the snow"}}'
+    request = ImageRequest("a fox in the snow")
+    body = f'{{"model":"{request.model}","prompt":"{request.prompt}"}}'
     return f"""\
 base URL: {box.base_url}
 API key:  {box.api_key}

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from zai_images.cli._advice import advice
-from zai_images.cli._exit import Interruptions, carry_out
 from zai_images.cli._options import FOLDER, JSON
-from zai_images.cli._output import Talk, dollars, some
+from zai_images.cli._output import Output
+from zai_images.cli._signals import SignalHandler, run_command
+from zai_images.cli._text import dollars, some
 from zai_images.jobs import ImageJob, JobStatus, State
 
 # In the order that a request goes through.
@@ -27,17 +28,17 @@ def status(folder: FOLDER, /, *, as_json: JSON = False) -> int:
 
     It sends nothing and needs no key.
     """
-    talk = Talk(as_json=as_json)
+    output = Output(as_json=as_json)
 
-    async def command(_: Interruptions) -> int:
+    async def command(_: SignalHandler) -> int:
         async with ImageJob.open(folder, read_only=True) as job:
             found = await job.status()
-        await talk.put((_table(found), record(found, folder)))
+        await output.put((_table(found), record(found, folder)))
         for line in advice(found, folder, sandbox=found.service == "sandbox"):
-            talk.say(line)
+            output.say(line)
         return 0
 
-    return carry_out(command)
+    return run_command(command)
 
 
 def record(found: JobStatus, folder: Path) -> dict[str, Any]:

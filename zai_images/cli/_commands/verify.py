@@ -2,9 +2,11 @@
 
 import attrs
 
-from zai_images.cli._exit import SOME_FAILED, Interruptions, carry_out
+from zai_images.cli._exit import SOME_FAILED
 from zai_images.cli._options import FOLDER, JSON
-from zai_images.cli._output import Talk, some
+from zai_images.cli._output import Output
+from zai_images.cli._signals import SignalHandler, run_command
+from zai_images.cli._text import some
 from zai_images.jobs import Damage, ImageJob
 
 
@@ -14,9 +16,9 @@ def verify(folder: FOLDER, /, *, as_json: JSON = False) -> int:
 
     It sends nothing and needs no key.
     """
-    talk = Talk(as_json=as_json)
+    output = Output(as_json=as_json)
 
-    async def command(_: Interruptions) -> int:
+    async def command(_: SignalHandler) -> int:
         damaged: list[Damage] = []
         async with ImageJob.open(folder, read_only=True) as job:
             saved = (await job.status()).saved
@@ -24,17 +26,17 @@ def verify(folder: FOLDER, /, *, as_json: JSON = False) -> int:
                 damaged.append(damage)
                 if not as_json:
                     line = f"{folder / damage.path}: {damage.reason}"
-                    await talk.put((line, None))
+                    await output.put((line, None))
         if as_json:
             names = [
                 attrs.asdict(one) | {"path": str(folder / one.path)} for one in damaged
             ]
             record = {"ok": not damaged, "checked": saved, "damaged": names}
-            await talk.put((None, record))
-        talk.say(_words(saved, len(damaged)))
+            await output.put((None, record))
+        output.say(_words(saved, len(damaged)))
         return SOME_FAILED if damaged else 0
 
-    return carry_out(command)
+    return run_command(command)
 
 
 def _words(saved: int, damaged: int) -> str:

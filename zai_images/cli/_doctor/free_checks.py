@@ -1,41 +1,31 @@
 """The doctor's free checks: the key, the address, and what the service says to both."""
 
-import asyncio
 import os
-from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import attrs
 
-from zai_images._api.errors import (
+from zai_images import (
     AccountError,
     AuthenticationError,
     ConfigurationError,
     ConnectError,
-    ContentRefusedError,
+    ImageSession,
     QuotaError,
     RateLimitedError,
-    RequestRejectedError,
+    ServiceCheck,
+    SessionConfig,
     ZaiImagesError,
 )
-from zai_images._api.judge import judge
-from zai_images._api.request import DEFAULT_MODEL
-from zai_images._api.response import ImageResponse
-from zai_images._config import DEFAULT_BASE_URL, SessionConfig, Timeouts
-from zai_images._http.transport import AiohttpTransport, Transport
-from zai_images._redact import Secret
 
-# What says that the request was read and only its prompt is at fault.
-_ABOUT_THE_PROMPT = frozenset({"1210", "1213", "1214", "1215", "1261"})
-_FREE_BODY = b'{"model":"%b","prompt":""}' % DEFAULT_MODEL.encode()
-_PATIENCE = 30.0  # seconds
+_NO_BALANCE = "Whether there is a balance, this does not tell; --live does."
 
 
 @attrs.frozen(kw_only=True)
 class Check:
     """
-    Hold what a check found.
+    What a check found.
 
     Attributes:
         name: What was looked at.
@@ -54,7 +44,7 @@ class Check:
     data: dict[str, Any] = attrs.field(factory=dict)
 
 
-def check_key() -> tuple[Check, Secret | None]:
+def check_key() -> tuple[Check, str | None]:
     """Look whether there is a key, without showing any of it."""
     try:
         key = SessionConfig(api_key=os.environ.get("ZAI_API_KEY")).api_key
@@ -77,8 +67,9 @@ def check_key() -> tuple[Check, Secret | None]:
 def check_address() -> tuple[Check, str | None]:
     """Look whether the base URL can be one of this API."""
     given = os.environ.get("ZAI_BASE_URL")
+    usual = SessionConfig().base_url
     try:
-        url = SessionConfig(base_url=given or DEFAULT_BASE_URL).base_url
+        url = SessionConfig(base_url=given or usual).base_url
     except ConfigurationError as error:
         return Check(name="address", status="problem", detail=str(error)), None
     path = urlsplit(url).path
@@ -86,7 +77,7 @@ def check_address() -> tuple[Check, str | None]:
         return _doubt(
             url,
             "This is the coding plan's address; pictures are made and billed at "
-            f"{DEFAULT_BASE_URL}.",
+            f"{usual}.",
         ), url
     if not path.endswith("/paas/v4"):
         return _doubt(url, "The API's base URLs end in /paas/v4."), url
@@ -103,60 +94,55 @@ def _doubt(url: str, advice: str) -> Check:
     )
 
 
-async def post(
-    transport: Transport, body: bytes
-) -> tuple[ImageResponse | ZaiImagesError, float]:
-    """Send one request, once; return the verdict and the seconds it took."""
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    try:
-        raw = await transport.post(body, on_write=lambda: None)
-        took = loop.time() - start
-        return judge(raw, now=datetime.now(UTC)), took
-    except ZaiImagesError as error:
-        transport.scrub(error)
-        return error, loop.time() - start
-
-
 async def check_service(config: SessionConfig) -> Check:
-    """Ask for a picture of nothing: what is refused is free, and the refusal tells."""
-    patient = attrs.evolve(config, timeouts=Timeouts(total=_PATIENCE))
-    transport = AiohttpTransport(patient)
-    try:
-        verdict, took = await post(transport, _FREE_BODY)
-    finally:
-        await transport.aclose()
-    found = {
+    """Ask the service for free, and say what its answer means."""
+    async with ImageSession(config) as session:
+        found = await session.check()
+        maybe_billed = session.stats().maybe_billed > 0
+    took = found.latency or 0.0
+    data = {
         "seconds": round(took, 3),
-        "code": getattr(verdict, "code", None),
-        "status": getattr(verdict, "status", None),
+        "code": getattr(found.error, "code", None),
+        "status": getattr(found.error, "status", None),
     }
-    return attrs.evolve(_diagnosis(verdict, took), data=found)
-
-
-def _diagnosis(verdict: ImageResponse | ZaiImagesError, took: float) -> Check:
-    if isinstance(verdict, ImageResponse):
-        return _service(
+    if maybe_billed:
+        check = _service(
             "note",
             "an empty prompt was answered with a picture, which may have been billed",
             "The service does not check prompts as its page says; please report it.",
         )
-    if isinstance(verdict, AuthenticationError | AccountError | QuotaError):
-        return _service("problem", str(verdict), account=True)
-    if isinstance(verdict, ContentRefusedError) or (
-        isinstance(verdict, RequestRejectedError) and verdict.code in _ABOUT_THE_PROMPT
-    ):
-        return _service(
-            "ok",
-            f"it took the key and refused an empty prompt, which is free (code "
-            f"{verdict.code}, {took:.2f} s)",
-            "Whether there is a balance, this does not tell; --live does.",
+    elif found.ok:
+        check = _fine(found, took)
+    else:
+        check = _problem(found.error)
+    return attrs.evolve(check, data=data)
+
+
+def _fine(found: ServiceCheck, took: float) -> Check:
+    error = found.error
+    if isinstance(error, RateLimitedError):
+        return _service("note", str(error), "The key is fine; the service is busy.")
+    if error is None:
+        detail = f"it took the key and listed its models, which is free ({took:.2f} s)"
+    else:
+        detail = (
+            "it took the key and refused an empty prompt, which is free (code "
+            f"{getattr(error, 'code', None)}, {took:.2f} s)"
         )
-    if isinstance(verdict, RateLimitedError):
-        return _service("note", str(verdict), "The key is fine; the service is busy.")
-    if isinstance(verdict, ConnectError):
-        return _service("problem", str(verdict))
-    return _service("problem", str(verdict), "Look at the base URL (ZAI_BASE_URL).")
+    return _service("ok", detail, _NO_BALANCE)
+
+
+def _problem(error: ZaiImagesError | None) -> Check:
+    if needs_person(error):
+        return _service("problem", str(error), account=True)
+    if isinstance(error, ConnectError):
+        return _service("problem", str(error))
+    return _service("problem", str(error), "Look at the base URL (ZAI_BASE_URL).")
+
+
+def needs_person(error: ZaiImagesError | None) -> bool:
+    """Tell what only a person with access to the account can mend."""
+    return isinstance(error, AuthenticationError | AccountError | QuotaError)
 
 
 def _service(

@@ -7,33 +7,30 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from zai_images._api.errors import (
-    AccountError,
-    AuthenticationError,
-    QuotaError,
+from zai_images import (
+    BusyError,
+    ImageRequest,
+    ImageResponse,
+    ImageSession,
+    Picture,
     RateLimitedError,
+    RetryPolicy,
+    SessionConfig,
     ZaiImagesError,
 )
-from zai_images._api.request import DEFAULT_MODEL, ImageRequest
-from zai_images._api.response import ImageResponse, expiry
-from zai_images._api.wire import encode
-from zai_images._config import SessionConfig
-from zai_images._http.transport import AiohttpTransport
-from zai_images._picture.picture import Picture
-from zai_images._session.budget import price_of
-from zai_images._session.session import ImageSession
-from zai_images.cli._doctor.free_checks import Check, post
+from zai_images.cli._doctor.free_checks import Check, needs_person
 from zai_images.cli._exit import sentence
-from zai_images.cli._output import some
+from zai_images.cli._text import some
 
 _REQUEST = ImageRequest("a small red ball on a white table", quality="standard")
 _MOST_AT_ONCE = 12
 _PATIENCE = 60.0  # seconds for a place of the first picture
+_ONCE = RetryPolicy(server_errors=0, connect_errors=0, unknown_refusals=0)
 
 
 async def check_live(config: SessionConfig, max_cost: float) -> list[Check]:
     """Make pictures for no more than `max_cost` dollars, and tell what was seen."""
-    price = price_of(config, DEFAULT_MODEL)
+    price = config.price_of(_REQUEST.model)
     if price is None:
         return [_skipped(f"the price of a picture at {config.host} is not known")]
     affordable = int(max_cost / price + 1e-6)
@@ -67,13 +64,12 @@ async def _one_picture(config: SessionConfig) -> tuple[list[Check], int]:
         try:
             checks = await _looked_at(session)
         except ZaiImagesError as error:
-            person = isinstance(error, AuthenticationError | AccountError | QuotaError)
             checks = [
                 Check(
                     name="live",
                     status="problem",
                     detail=sentence(error),
-                    account=person,
+                    account=needs_person(error),
                 )
             ]
         stats = session.stats()
@@ -118,7 +114,7 @@ def _picture(took: float) -> Check:
 
 def _link(response: ImageResponse) -> Check:
     host = urlsplit(response.url).hostname
-    stated = expiry(response.url, None)
+    stated = attrs.evolve(response, created=None).expires  # by the link's own word
     until = (
         f"good until {stated:%Y-%m-%d %H:%M} UTC by its own word"
         if stated
@@ -130,33 +126,63 @@ def _link(response: ImageResponse) -> Check:
 
 async def _many_at_once(config: SessionConfig, many: int) -> tuple[Check, int]:
     """Send more than there may be places, and one more after the first answer."""
-    transport = AiohttpTransport(config)
-    body = encode(_REQUEST)
+    # With nothing to wait for, a refusal ends its call.
+    once = attrs.evolve(config, max_wait=0, retry=_ONCE)
     refusals: list[tuple[RateLimitedError, float]] = []
     taken = billed = 0
     again: bool | None = None
-    try:
-        tasks = [asyncio.ensure_future(post(transport, body)) for _ in range(many)]
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_post(once)) for _ in range(many)]
         for next_one in asyncio.as_completed(tasks):
-            verdict, took = await next_one
-            if isinstance(verdict, RateLimitedError):
-                refusals.append((verdict, took))
+            found = await next_one
+            if found.refusal is not None:
+                refusals.append((found.refusal, found.seconds))
                 continue
             taken += 1
-            billed += _may_cost(verdict)
-            if refusals and again is None and isinstance(verdict, ImageResponse):
-                verdict, _ = await post(transport, body)
-                again = not isinstance(verdict, RateLimitedError)
-                billed += _may_cost(verdict)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await transport.aclose()
+            billed += found.billed
+            if refusals and again is None and found.made:
+                more = await _post(once)
+                again = more.refusal is None
+                billed += more.billed
     return _places(many, taken, refusals, again=again), billed
 
 
-def _may_cost(verdict: ImageResponse | ZaiImagesError) -> bool:
-    return isinstance(verdict, ImageResponse) or verdict.billed != "no"
+@attrs.frozen(kw_only=True)
+class _Posted:
+    """
+    What became of one request.
+
+    Attributes:
+        made: A picture was made.
+        refusal: The service refused it for want of a place.
+        seconds: How long it took.
+        billed: How many pictures it may have cost.
+    """
+
+    made: bool
+    refusal: RateLimitedError | None
+    seconds: float
+    billed: int
+
+
+async def _post(config: SessionConfig) -> _Posted:
+    """Send one request from a session of its own, which has nobody to give way to."""
+    loop = asyncio.get_running_loop()
+    error: BaseException | None = None
+    async with ImageSession(config) as session:
+        begun = loop.time()
+        try:
+            await session.generate(_REQUEST)
+        except ZaiImagesError as failed:
+            error = failed.__cause__ if isinstance(failed, BusyError) else failed
+        seconds = loop.time() - begun
+        stats = session.stats()
+    return _Posted(
+        made=stats.pictures > 0,
+        refusal=error if isinstance(error, RateLimitedError) else None,
+        seconds=seconds,
+        billed=stats.billed + stats.maybe_billed,
+    )
 
 
 def _places(

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from zai_images.cli._output import Talk
+from zai_images.cli._output import Output
 
 
 class Printer:
     """
-    Write data on stdout in a task of its own: its reader may be slow, or stop.
+    A task that writes data on stdout, whose reader may be slow, or stop.
 
     Attributes:
         error: Why nothing more can be written.
@@ -19,9 +19,9 @@ class Printer:
 
     _task: asyncio.Task[None]
 
-    def __init__(self, talk: Talk, on_error: Callable[[], None]) -> None:
+    def __init__(self, output: Output, on_error: Callable[[], None]) -> None:
         self.error: OSError | None = None
-        self._talk = talk
+        self._output = output
         self._on_error = on_error
         self._lines: list[tuple[str | None, object]] = []
         self._more = asyncio.Event()
@@ -62,7 +62,7 @@ class Printer:
                 continue
             lines, self._lines = self._lines, []
             try:
-                await self._talk.put(*lines)
+                await self._output.put(*lines)
             except OSError as error:
                 self.error = error
                 self._on_error()

@@ -10,7 +10,8 @@ import attrs
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from zai_images import events
-from zai_images.cli._output import Talk, some
+from zai_images.cli._output import Output
+from zai_images.cli._text import duration, some
 
 EVERY = 5.0  # seconds between two lines
 MANY = 10  # refusals; fewer are how the places are found
@@ -19,7 +20,7 @@ MANY = 10  # refusals; fewer are how the places are found
 @attrs.define
 class Counts:
     """
-    Count what becomes of the requests that a run is about.
+    The counts of what becomes of the requests that a run is about.
 
     Attributes:
         total: Requests.
@@ -57,7 +58,7 @@ class Counts:
 
 
 class Flights:
-    """Observe a session: what is at the service, and how many places it has."""
+    """What a session has at the service, and how many places it has there."""
 
     def __init__(self) -> None:
         self._flying: set[int] = set()
@@ -94,11 +95,11 @@ class Flights:
         ]
 
 
-class Reporter:
-    """Report on a run while the block runs; `moved` after each change."""
+class ProgressDisplay:
+    """How far a run is, shown while the block runs; `moved` after each change."""
 
-    def __init__(self, talk: Talk, counts: Counts) -> None:
-        self._talk = talk
+    def __init__(self, output: Output, counts: Counts) -> None:
+        self._output = output
         self._counts = counts
         self._flights = Flights()
         self._loop = asyncio.get_running_loop()
@@ -113,11 +114,11 @@ class Reporter:
         return self._loop.time() - self._begun
 
     def __enter__(self) -> Self:
-        if self._talk.on_terminal:
+        if self._output.on_terminal:
             self._bar = Progress(
                 BarColumn(),
                 TextColumn("{task.fields[words]}"),
-                console=self._talk.console,
+                console=self._output.console,
                 transient=True,
                 redirect_stdout=False,  # the data must reach stdout, not stderr
                 redirect_stderr=False,
@@ -126,7 +127,7 @@ class Reporter:
                 "", total=self._counts.total, words=self.words()
             )
             self._bar.start()
-            self._talk.live = True
+            self._output.live = True
         else:
             self._timer = self._loop.call_later(EVERY, self._line)
         return self
@@ -141,10 +142,10 @@ class Reporter:
             self._timer.cancel()
         if self._bar is not None:
             self._bar.stop()
-            self._talk.live = False
+            self._output.live = False
 
     def _line(self) -> None:
-        self._talk.say(self.words())
+        self._output.say(self.words())
         self._timer = self._loop.call_later(EVERY, self._line)
 
     def observe(self, event: events.Event) -> None:
@@ -175,13 +176,3 @@ class Reporter:
             parts.append(f"{rate:.1f}/s" if rate >= 1 else f"{rate * 60:.0f}/min")
             parts.append(f"{duration(counts.left / rate)} left")
         return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """Write seconds as people do: `8.2 s`, `3 min 05 s`, `2 h 10 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -4,19 +4,18 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import cast
 
-from zai_images import events
-from zai_images._api.errors import DownloadError, ZaiImagesError
-from zai_images._session.session import ImageSession
-from zai_images.cli._exit import DISK, SOME_FAILED, Interruptions, exit_code, sentence
-from zai_images.cli._known_limits import remember
+from zai_images import DownloadError, ImageSession, ZaiImagesError, events
+from zai_images.cli._exit import DISK, SOME_FAILED, exit_code, sentence
+from zai_images.cli._known_limits import save_known_limits
 from zai_images.cli._options import CapOptions
-from zai_images.cli._output import Talk, shown
+from zai_images.cli._output import Output
 from zai_images.cli._run.printer import Printer
-from zai_images.cli._run.progress import Counts, Reporter
+from zai_images.cli._run.progress import Counts, ProgressDisplay
 from zai_images.cli._run.summary import Ending, say_summary
-from zai_images.cli._target import Service
+from zai_images.cli._signals import SignalHandler
+from zai_images.cli._target import Target
+from zai_images.cli._text import shown
 from zai_images.jobs import ImageJob, ItemMoved, JobRecord, JobReport, JobStatus, State
 
 _WAITS = 1000  # pictures whose waiting is remembered
@@ -28,35 +27,41 @@ _BILLED = {State.SAVED: "yes", State.ANSWERED: "yes", State.UNKNOWN: "maybe"}
 Begin = Callable[[ImageSession], Awaitable[JobReport]]
 
 
-class Work:
+class RunReporter:
     """
-    Run a job with somebody looking on.
+    A run of a job that somebody looks at: it shows what happens and how it ended.
 
     Args:
-        talk: Where to say it.
+        output: Where to say it.
         folder: The job's.
         caps: The bounds of the run.
-        interruptions: The first of them stops the run gently.
+        signals: The first of them stops the run gently.
     """
 
     _job: ImageJob
 
     def __init__(
-        self, talk: Talk, folder: Path, caps: CapOptions, interruptions: Interruptions
+        self, output: Output, folder: Path, caps: CapOptions, signals: SignalHandler
     ) -> None:
         self.counts = Counts()
-        self._talk = talk
+        self._output = output
         self._folder = folder
         self._caps = caps
-        self._interruptions = interruptions
-        self._reporter = Reporter(talk, self.counts)
-        self._printer = Printer(talk, self._stop)
+        self._signals = signals
+        self._display = ProgressDisplay(output, self.counts)
+        self._printer = Printer(output, self._stop)
         self._waits: deque[float] = deque(maxlen=_WAITS)
         self._told = bytearray()  # by number, which items a record was written of
 
     def observe(self, event: events.Event) -> None:
-        """Take note of what becomes of an item, and say it."""
-        event = cast("ItemMoved", event)  # a job tells of nothing else
+        """Take note of an event of the job or of its session, and show it."""
+        if isinstance(event, ItemMoved):
+            self._note(event)
+        else:
+            self._display.observe(event)
+
+    def _note(self, event: ItemMoved) -> None:
+        """Note what became of an item, and say it."""
         counts, error = self.counts, event.error
         if event.state is State.SAVED:
             counts.made += 1
@@ -68,9 +73,9 @@ class Work:
         if error is not None:
             counts.errors += 1
             if not _is_said_at_the_end(error):
-                self._talk.say(_complaint(event, error))
+                self._output.say(_complaint(event, error))
         self._print(event)
-        self._reporter.moved()
+        self._display.moved()
 
     def _print(self, event: ItemMoved) -> None:
         path = None if event.path is None else self._folder / event.path
@@ -96,21 +101,21 @@ class Work:
         self._job.stop()
 
     def _stop_gently(self) -> None:
-        self._talk.say(
+        self._output.say(
             "stopping: nothing new is sent, what is in flight is finished and kept "
             "(once more to end at once)"
         )
         self._stop()
 
     async def run(
-        self, job: ImageJob, service: Service, begin: Begin, *, whole: bool = True
+        self, job: ImageJob, target: Target, begin: Begin, *, whole: bool = True
     ) -> int:
         """
         Run a job to its end, or to where it is stopped, and say how it ended.
 
         Args:
             job: The job, with what it shall send.
-            service: Where to send it.
+            target: Where to send it.
             begin: Start the run and return its report.
             whole: Write of the items too that this run had nothing to do for.
 
@@ -118,56 +123,56 @@ class Work:
             The exit code.
         """
         self._job = job
-        self._interruptions.gently = self._stop_gently
+        self._signals.gently = self._stop_gently
         report: JobReport | None = None
         session = ImageSession(
-            service.config,
-            observer=self._reporter.observe,
+            target.config,
+            observer=self.observe,
             max_pictures=self._caps.max_pictures,
             max_cost=self._caps.max_cost,
         )
         try:
             async with session, self._printer:
-                with self._reporter:
+                with self._display:
                     report = await begin(session)
-            self._interruptions.gently = None
+            self._signals.gently = None
             if whole and self._is_complete(report):
                 with self._printer.noting_trouble():
                     await self._print_the_rest(job)
         except asyncio.CancelledError:
-            await self._close(job, service, session, report)
+            await self._close(job, target, session, report)
             raise
-        status = await self._close(job, service, session, report)
+        status = await self._close(job, target, session, report)
         return self._exit_code(status, report)
 
     def _is_complete(self, report: JobReport) -> bool:
         early = report.stopped_by or self._printer.error
-        return early is None and self._interruptions.signal is None
+        return early is None and self._signals.signal is None
 
     async def _close(
         self,
         job: ImageJob,
-        service: Service,
+        target: Target,
         session: ImageSession,
         report: JobReport | None,
     ) -> JobStatus:
         """Keep what was learned, and say how it ended."""
         stats, status = session.stats(), await job.status()
-        remember(service.config, stats)
+        save_known_limits(target.config, stats)
         stopped_by = report.stopped_by if report else None
         ending = Ending(
             folder=self._folder,
             status=status,
             stats=stats,
-            elapsed=self._reporter.elapsed,
+            elapsed=self._display.elapsed,
             waits=self._waits,
-            sandbox=service.sandbox,
+            sandbox=target.sandbox,
             stopped_by=stopped_by or self._printer.error,
-            interrupted=self._interruptions.signal is not None,
+            interrupted=self._signals.signal is not None,
             unwritten=report.unwritten if report else (),
             caps=self._caps,
         )
-        say_summary(self._talk, self.counts, ending)
+        say_summary(self._output, self.counts, ending)
         return status
 
     async def _print_the_rest(self, job: ImageJob) -> None:
@@ -182,13 +187,13 @@ class Work:
                 self.counts.found(one.number, path)
             lines.append((None if path is None else str(path), _left(one, path)))
             if len(lines) >= _AT_ONCE:
-                await self._talk.put(*lines)
+                await self._output.put(*lines)
                 lines.clear()
-        await self._talk.put(*lines)
+        await self._output.put(*lines)
 
     def _exit_code(self, status: JobStatus, report: JobReport) -> int:
-        if self._interruptions.signal is not None:
-            return self._interruptions.exit_code
+        if self._signals.signal is not None:
+            return self._signals.exit_code
         if report.stopped_by is not None:
             return exit_code(report.stopped_by)
         if self._printer.error is not None:

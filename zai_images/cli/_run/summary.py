@@ -7,21 +7,21 @@ from statistics import median
 
 import attrs
 
-from zai_images._api.errors import BudgetError, QuotaError
-from zai_images._session.stats import LatencyStats, SessionStats
-from zai_images.cli._advice import advice, until
+from zai_images import BudgetError, LatencyStats, QuotaError, SessionStats
+from zai_images.cli._advice import advice
 from zai_images.cli._exit import ARGUMENTS, sentence
 from zai_images.cli._options import CapOptions
-from zai_images.cli._output import Talk, dollars, some
-from zai_images.cli._run.progress import Counts, duration
+from zai_images.cli._output import Output
+from zai_images.cli._run.progress import Counts
 from zai_images.cli._target import SPEED
+from zai_images.cli._text import dollars, duration, some, until
 from zai_images.jobs import JobStatus, Unwritten
 
 
 @attrs.frozen(kw_only=True)
 class Ending:
     """
-    Hold what is known of a run when it ends.
+    What is known of a run when it ends.
 
     Attributes:
         folder: The job's.
@@ -48,30 +48,30 @@ class Ending:
     caps: CapOptions
 
 
-def say_summary(talk: Talk, counts: Counts, ending: Ending) -> None:
+def say_summary(output: Output, counts: Counts, ending: Ending) -> None:
     """Say on stderr how a run ended."""
     capped = isinstance(ending.stopped_by, BudgetError)
     if ending.stopped_by is not None and not capped:
-        talk.say(f"stopped: {_why(ending.stopped_by)}", "red")
+        output.say(f"stopped: {_why(ending.stopped_by)}", "red")
     for lost in () if ending.sandbox else ending.unwritten:
-        talk.say(
+        output.say(
             f"picture {lost.number} is paid, and the disk did not take its link. Keep "
             f"it yourself, in full: {lost.url}",
             "red",
         )
-    talk.say(_counted(counts, ending.status), "bold")
-    talk.say(f"{_cost(ending)}, {duration(ending.elapsed)}")
+    output.say(_counted(counts, ending.status), "bold")
+    output.say(f"{_cost(ending)}, {duration(ending.elapsed)}")
     for line in _latencies(ending):
-        talk.say(line)
+        output.say(line)
     if counts.first is not None:
-        talk.say(f"Open {counts.first}, or the folder {ending.folder}")
+        output.say(f"Open {counts.first}, or the folder {ending.folder}")
     for line in advice(ending.status, ending.folder, sandbox=ending.sandbox):
-        talk.say(line)
+        output.say(line)
     status = ending.status
     if capped:
-        talk.say(_cap(counts, ending), "bold")
+        output.say(_cap(counts, ending), "bold")
     elif ending.interrupted or status.pending or status.sent or status.answered:
-        talk.say(f"to go on: {shlex.join(['zai-images', *ARGUMENTS.get()])}")
+        output.say(f"to go on: {shlex.join(['zai-images', *ARGUMENTS.get()])}")
 
 
 def _why(error: Exception) -> str:

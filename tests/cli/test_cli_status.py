@@ -1,0 +1,103 @@
+"""The status of a job: the counts of its requests, and what they ask of a person."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from zai_images.jobs import ImageJob, JobStatus
+
+
+async def test_status_counts_and_tells_of_the_service(batch, cli, service):
+    service.next(prompt="a bear", action="truncate")
+    service.fail("a cat", code="1301")
+    await batch(prompts=["a fox", "a bear", "a cat"])
+
+    ran = await cli("status", "out", "--json")
+
+    found = json.loads(ran.out)
+    assert found == {
+        "total": 3,
+        "pending": 0,
+        "sent": 0,
+        "answered": 0,
+        "saved": 1,
+        "failed": 0,
+        "refused": 1,
+        "unknown": 1,
+        "billed": 1,
+        "maybe_billed": 1,
+        "cost": None,
+        "service": service.base_url,
+        "dead_links": 0,
+        "links_expire": None,
+        "more_maybe_billed": 0,
+        "folder": "out",
+    }
+    assert "1 unknown: sent, and no answer came" in ran.err
+    text = await cli("status", "out")
+    assert "        1 saved     picture in the folder\n" in text.out
+    assert (
+        "        1 unknown   sent, and no answer is known: may be billed\n" in text.out
+    )
+    assert "billed 1, maybe billed 1\ncost   not known\n" in text.out
+
+
+async def test_status_of_a_sandbox_says_that_nothing_was_paid(cli):
+    Path("p.txt").write_text("a fox")
+    await cli("batch", "p.txt", "--out", "out", "--sandbox")
+
+    ran = await cli("status", "out")
+
+    assert "cost   $0.01 if it were real\nmade by sandbox\n" in ran.out
+
+
+async def test_status_works_while_a_batch_runs(cli, service, tmp_path):
+    async with ImageJob.open(tmp_path / "out") as job:
+        await job.take(["a fox", "a bear"])
+        ran = await cli("status", "out", "--json")
+
+    assert json.loads(ran.out)["pending"] == 2
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "export", "retry"])
+@pytest.mark.parametrize("folder", ["nowhere", "empty", "file", "other"])
+async def test_where_there_is_no_job_the_commands_say_so(cli, service, command, folder):
+    Path("empty").mkdir()
+    Path("other").mkdir()
+    Path("other/mine.txt").touch()
+    Path("file").touch()
+    only = ["--only", "failed"] if command == "retry" else []
+
+    ran = await cli(command, folder, *only)
+
+    assert (ran.code, ran.out) == (2, "")
+    assert "no job" in ran.err
+    assert not Path("nowhere").exists()
+    assert list(Path("empty").iterdir()) == []
+
+
+async def test_attempts_that_may_be_billed_beside_an_answer_are_told(
+    cli, batch, journal
+):
+    await batch()
+    journal("UPDATE items SET maybe=1 WHERE number=2")
+
+    ran = await cli("status", "out")
+
+    assert "1 more attempt may have been billed without a picture" in ran.err
+
+
+async def test_what_a_killed_run_has_sent_is_told(cli, batch, journal):
+    await batch()
+    journal("UPDATE items SET state='sent' WHERE number=2")
+
+    ran = await cli("status", "out")
+
+    assert "1 sent, and no answer yet" in ran.err
+
+
+def test_the_total_is_the_sum_of_the_states():
+    status = JobStatus(pending=1, sent=2, answered=3, saved=4, failed=5, refused=6)
+
+    assert (status.total, status.billed, status.maybe_billed) == (21, 7, 2)

@@ -1,0 +1,32 @@
+"""The pictures of a job against what was recorded of them."""
+
+import json
+from pathlib import Path
+
+
+async def test_verify_finds_every_damage_and_names_it(batch, cli, service):
+    prompts = [f"picture {n}" for n in range(5)]
+    await batch(prompts=prompts)
+    files = sorted(Path("out/pictures/000").iterdir())
+    assert (await cli("verify", "out")).code == 0
+    files[0].unlink()
+    files[1].write_bytes(files[1].read_bytes()[:-1])
+    data = bytearray(files[2].read_bytes())
+    data[50] ^= 1
+    files[2].write_bytes(data)
+
+    ran = await cli("verify", "out")
+
+    assert ran.code == 1
+    assert [line.split(": ")[0] for line in ran.out.splitlines()] == [
+        str(path) for path in files[:3]
+    ]
+    assert "3 of 5 pictures missing or damaged" in ran.err
+    found = json.loads((await cli("verify", "out", "--json")).out)
+    assert (found["ok"], found["checked"]) == (False, 5)
+    assert [one["number"] for one in found["damaged"]] == [1, 2, 3]
+
+    files[2].unlink()
+    again = await batch(prompts=prompts)
+    assert (again.code, service.bill.total) == (0, 5)
+    assert (await cli("verify", "out")).code == 0
