@@ -9,7 +9,7 @@ is asked for its list of models.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import attrs
@@ -113,22 +113,26 @@ class ServiceChecker:
 
     async def _ask_for_nothing(self, transport: AiohttpTransport) -> ServiceCheck:
         sent: list[bool] = []
-        raw = await _in_time(
-            transport.post(EMPTY_PROMPT, on_write=lambda: sent.append(True))
-        )
-        if raw is None and sent:
-            raise answer_lost(f"no complete answer within {PATIENCE:g} s")
-        if raw is None:
-            raise self._no_answer()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                raw = await transport.post(
+                    EMPTY_PROMPT, on_write=lambda: sent.append(True)
+                )
+        except TimeoutError:
+            if sent:
+                raise answer_lost(f"no complete answer within {PATIENCE:g} s") from None
+            raise self._no_answer() from None
         judge(raw, now=datetime.now(UTC))
         self._takes_empty_prompts = True
         self._settled("maybe", None)
         return ServiceCheck(ok=True, reason=_PICTURE)
 
     async def _ask_for_models(self, transport: AiohttpTransport) -> ServiceCheck:
-        raw = await _in_time(transport.get(MODELS_PATH))
-        if raw is None:
-            raise self._no_answer()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                raw = await transport.get(MODELS_PATH)
+        except TimeoutError:
+            raise self._no_answer() from None
         if _is_list(raw):
             return ServiceCheck(ok=True, reason=_LISTED)
         try:
@@ -170,15 +174,6 @@ class ServiceChecker:
             case _:
                 reason = f"The answer of {host} does not say if it accepts the key."
         return ServiceCheck(ok=False, reason=reason, error=error)
-
-
-async def _in_time(answer: Awaitable[RawResponse]) -> RawResponse | None:
-    """Wait for an answer; None where its time is up."""
-    try:
-        async with asyncio.timeout(PATIENCE):
-            return await answer
-    except TimeoutError:
-        return None
 
 
 def _is_about_the_prompt(error: ZaiImagesError) -> bool:
