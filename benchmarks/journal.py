@@ -29,8 +29,7 @@ from _report import Figures, Line, options, report
 from _server import picture
 
 from zai_images import BatchRunner, Done, ImageSession, SessionConfig
-from zai_images._api.response import ImageResponse
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import ImageResponse, RawResponse
 from zai_images._picture.picture import Picture, inspect
 from zai_images.jobs import ImageJob, PromptFile
 from zai_images.testing import Script, ScriptedTransport

@@ -1,27 +1,4 @@
-"""
-Everything that can be set, with every default written once.
-
-| setting | default | meaning |
-| --- | --- | --- |
-| `api_key` | `ZAI_API_KEY` | sent as a Bearer token to `base_url` and nowhere else |
-| `base_url` | `https://api.z.ai/api/paas/v4` | includes `/paas/v4` |
-| `max_in_flight` | none | a ceiling on the pictures at the service, for each model |
-| `adaptive` | True | find the places; False keeps exactly `max_in_flight`, or 5 |
-| `max_downloads` | 8 | pictures fetched at once |
-| `max_wait` | no bound | seconds a call may wait while nothing of it is in service |
-| `timeouts.connect` | 10 s | name look-up, TCP and TLS |
-| `timeouts.total` | 300 s | one attempt, from the first byte written |
-| `timeouts.download` | 120 s | one try to fetch a picture |
-| `retry.server_errors` | 1 | more tries after a 5xx with the service's own reply |
-| `retry.connect_errors` | 4 | more tries while no connection comes to be |
-| `retry.unknown_refusals` | 2 | more tries after a 429 with an unlisted code |
-| `retry.lost_answers` | 0 | more tries after a lost answer: each may be paid twice |
-| `retry.first_pause` | 0.5 s | doubled at each try, with jitter |
-| `retry.max_pause` | 8 s | where that doubling ends |
-| `retry.busy_pause` | 5 s | first pause when the model is overloaded (1305, 1312) |
-| `retry.max_busy_pause` | 120 s | where that ends; also the cap on a Retry-After |
-| `retry.download_pause` | 1.0 s | a download's first pause, doubled up to eightfold |
-"""
+"""Everything that can be set, with every default written once."""
 
 import ipaddress
 import os
@@ -33,10 +10,10 @@ from urllib.parse import urlsplit
 import attrs
 
 from zai_images._api.errors import ConfigurationError
+from zai_images._redact import Hidden, Secret, mask_credentials, secret
 
 DEFAULT_BASE_URL = "https://api.z.ai/api/paas/v4"
 LIST_PRICE_HOST = "api.z.ai"
-
 
 _URL = re.compile(r"[^\s\"<>\\^`{|}]+")
 
@@ -68,7 +45,7 @@ def _count(_: object, attribute: Any, value: int) -> None:  # noqa: ANN401 - sam
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """
-    Say how often a call is tried again, and with what pauses (seconds).
+    How often a call is tried again, and after what pauses (seconds).
 
     A refusal for want of a place (1302, 1303, 1305, 1312) is free and has no count: it
     is tried until `max_wait`. `download_pause` is the measure of a download's patience:
@@ -88,7 +65,7 @@ class RetryPolicy:
 
 @attrs.frozen(kw_only=True)
 class Timeouts:
-    """Say how long each phase may take, in seconds; see the table of the module."""
+    """How long each phase may take, in seconds; see the table of `SessionConfig`."""
 
     connect: float = attrs.field(default=10.0, validator=_above_zero)
     total: float = attrs.field(default=300.0, validator=_above_zero)
@@ -103,35 +80,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-class Hidden(str):
-    """A text that shows itself only where it is written out on purpose."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-class Secret(Hidden):
-    """A hidden text that does not travel in a pickle either: what comes out is None."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> tuple[type[None], tuple[()]]:
-        return type(None), ()
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, _: object) -> Self:
-        return self
-
-
-def secret(text: str | None) -> Secret | None:
-    """Hide a text from whoever looks at the variables of a frame."""
-    return Secret(text) if isinstance(text, str) else text
 
 
 def _key(value: str | None) -> Secret | None:
@@ -151,7 +99,7 @@ def _key(value: str | None) -> Secret | None:
 def _base_url(value: str | None) -> str:
     url = str(value or DEFAULT_BASE_URL).strip().rstrip("/")
     # What has no scheme may be the key, set in the wrong place: it is not quoted.
-    quoted = f" {_masked(url)!r}" if "://" in url else ""
+    quoted = f" {mask_credentials(url)!r}" if "://" in url else ""
     # urlsplit would drop some characters, and others only seem not to be there.
     if not (url.isprintable() and _URL.fullmatch(url)):
         raise ConfigurationError(f"base URL{quoted} is not a URL")
@@ -174,15 +122,6 @@ def _base_url(value: str | None) -> str:
             "(http is for this machine's own addresses only)"
         )
     return url
-
-
-def _masked(url: str) -> str:
-    return re.sub(r"//[^/]*@", "//***@", url)
-
-
-def masked_credentials(error: object) -> str:
-    """Write an error's words without the name and password of a URL in them."""
-    return _masked(str(error))
 
 
 def _proxy(value: str | None) -> str | None:
@@ -226,23 +165,33 @@ def _headers(_: object, __: object, value: Mapping[str, str]) -> None:
 @attrs.frozen(kw_only=True)
 class SessionConfig:
     """
-    Hold a session's settings; the defaults stand in the table of this module.
+    The settings of a session.
 
-    Attributes:
-        api_key: The key; masked wherever this is shown.
-        base_url: The API's root, `/paas/v4` included.
-        retry: How often and how soon a call is tried again.
-        timeouts: How long each phase may take.
-        max_in_flight: A ceiling on the pictures at the service, for each model.
-        adaptive: False keeps exactly `max_in_flight` places.
-        known_limits: Places a model is known to have, by model name.
-        max_downloads: How many pictures are fetched at once.
-        prices: US dollars a picture by model; None means Z.AI's list price on Z.AI's
-            own host and an unknown cost elsewhere.
-        headers: More headers for the API (never sent to the picture host).
-        proxy: An http proxy for the API and the pictures.
-        trust_env: Read the proxy for the API from the environment.
-        max_wait: Seconds a call may wait in all while nothing of it is in service.
+    | setting | default | meaning |
+    | --- | --- | --- |
+    | `api_key` | `ZAI_API_KEY` | sent as a Bearer token to `base_url` alone |
+    | `base_url` | `https://api.z.ai/api/paas/v4` | includes `/paas/v4` |
+    | `max_in_flight` | none | a ceiling on the pictures in service, for each model |
+    | `adaptive` | True | find the places; False keeps exactly `max_in_flight`, or 5 |
+    | `known_limits` | none | places a model is known to have, by model name |
+    | `max_downloads` | 8 | pictures fetched at once |
+    | `max_wait` | no bound | seconds a call may spend with nothing in service |
+    | `prices` | list price | US dollars a picture by model; none for other hosts |
+    | `headers` | none | more headers for the API; the picture host never gets them |
+    | `proxy` | none | an http proxy for the API and the pictures |
+    | `trust_env` | False | read the proxy for the API from the environment |
+    | `timeouts.connect` | 10 s | name look-up, TCP and TLS |
+    | `timeouts.total` | 300 s | one attempt, from the first byte written |
+    | `timeouts.download` | 120 s | one try to fetch a picture |
+    | `retry.server_errors` | 1 | more tries after a 5xx with the service's own reply |
+    | `retry.connect_errors` | 4 | more tries while no connection comes to be |
+    | `retry.unknown_refusals` | 2 | more tries after a 429 with an unlisted code |
+    | `retry.lost_answers` | 0 | more tries after a lost answer; they may be paid |
+    | `retry.first_pause` | 0.5 s | doubled at each try, with jitter |
+    | `retry.max_pause` | 8 s | where that doubling ends |
+    | `retry.busy_pause` | 5 s | first pause when the model is overloaded (1305, 1312) |
+    | `retry.max_busy_pause` | 120 s | where that ends; also the cap on a Retry-After |
+    | `retry.download_pause` | 1.0 s | a download's first pause, doubled to eightfold |
 
     Raises:
         ConfigurationError: A setting makes no sense, and how to mend it.
@@ -265,7 +214,7 @@ class SessionConfig:
     proxy: str | None = attrs.field(
         default=None,
         converter=_proxy,
-        repr=lambda url: "None" if url is None else repr(_masked(url)),
+        repr=lambda url: "None" if url is None else repr(mask_credentials(url)),
     )
     trust_env: bool = False
     max_wait: float | None = attrs.field(

@@ -1,6 +1,7 @@
-"""Keep a key out of what is shown, though others have quoted it."""
+"""Secrets that show themselves nowhere, and their removal where others quote them."""
 
-from typing import Any
+import re
+from typing import Any, Self
 
 import attrs
 
@@ -9,14 +10,48 @@ from zai_images._api.response import ContentFilter
 SECRET_LENGTH = 8  # characters; a key of fewer letters is no secret
 
 
-def without(value: Any, key: str) -> Any:  # noqa: ANN401 - the same, masked
+class Hidden(str):
+    """A text that shows itself only where it is written out on purpose."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class Secret(Hidden):
+    """A hidden text that does not travel in a pickle either: what comes out is None."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+
+def secret(text: str | None) -> Secret | None:
+    """Hide a text from whoever looks at the variables of a frame."""
+    return Secret(text) if isinstance(text, str) else text
+
+
+def mask_credentials(text: object) -> str:
+    """Write an error or a URL without the name and the password in it."""
+    return re.sub(r"//[^/]*@", "//***@", str(text))
+
+
+def redact(value: Any, key: str) -> Any:  # noqa: ANN401 - the same, masked
     """Mask a key in a text, a tuple or a filter, also where it was cut off within."""
     if len(key) < SECRET_LENGTH:
         return value
     if isinstance(value, tuple):
-        return tuple(without(one, key) for one in value)
+        return tuple(redact(one, key) for one in value)
     if isinstance(value, ContentFilter):
-        return attrs.evolve(value, role=without(value.role, key))
+        return attrs.evolve(value, role=redact(value.role, key))
     if isinstance(value, str):
         for written in {str(key), repr(str(key))[1:-1]}:
             value = _masked(value, written)
@@ -35,7 +70,7 @@ def _masked(text: str, key: str) -> str:
     return text
 
 
-def bare(error: Exception, handled: BaseException | None) -> Exception:
+def strip_traceback(error: Exception, handled: BaseException | None) -> Exception:
     """
     Take the frames off an error of aiohttp: they carry headers and answers along.
 

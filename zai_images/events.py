@@ -6,6 +6,7 @@ advisory: it runs on the event loop, so it must be quick, and one that raises is
 and never disturbs a call.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -37,7 +38,7 @@ _log = logging.getLogger("zai_images")
 @attrs.frozen(kw_only=True)
 class Event:
     """
-    Be what every event derives from.
+    The root of all events.
 
     Attributes:
         at: When, in seconds of the running event loop's clock.
@@ -49,7 +50,7 @@ class Event:
 @attrs.frozen(kw_only=True)
 class CallEvent(Event):
     """
-    Be what every event of a call derives from.
+    The root of the events of a call.
 
     Attributes:
         request: What was asked for.
@@ -152,6 +153,13 @@ def notify(observer: Observer, event: Event) -> None:
         observer(event)
     except Exception:  # noqa: BLE001 - a stranger's code, and only advisory
         _log.exception("An observer failed on %s", type(event).__name__)
+
+
+def announce(observer: Observer | None, kind: type[Event], **fields: object) -> None:
+    """Tell an observer, where there is one, of something that happens now."""
+    if observer is not None:  # nothing is built that nobody sees
+        now = asyncio.get_running_loop().time()
+        notify(observer, kind(at=now, **fields))
 
 
 def fan_out(*observers: Observer) -> Observer:

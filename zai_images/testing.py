@@ -17,9 +17,10 @@ import attrs
 
 from zai_images._api.errors import ZaiImagesError
 from zai_images._api.models import MODELS
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images._config import RetryPolicy, SessionConfig, Timeouts
-from zai_images._session.resources import Engine
+from zai_images._session.requester import SessionRequester
+from zai_images._session.resources import LoopResources
 from zai_images._session.session import ImageSession
 from zai_images.events import Observer
 from zai_images.sandbox import Fault, Sandbox
@@ -240,34 +241,38 @@ def quick_session(
         _close(session)
 
 
-class _Session(ImageSession):
-    """A session that ends with its loop: a fixture's end often comes after that."""
+class _EndingWithItsLoop(SessionRequester):
+    """A requester that closes with its loop: a fixture's end often comes after that."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:  # noqa: ANN401 - as there
-        super().__init__(*args, **settings)
-        self._watch: AsyncIterator[None] | None = None
+    _watch: AsyncIterator[None]
 
-    async def _opened(self) -> Engine:
-        before = self._engine
-        engine = await super()._opened()
-        if engine is not before:
+    async def open(self) -> LoopResources:
+        before = self.resources
+        opened = await super().open()
+        if opened is not before:
             # Loops close the async generators they know before they end.
-            self._watch = self._end_of_loop(engine)
+            self._watch = self._end_of_loop(opened)
             await anext(self._watch)
-        return engine
+        return opened
 
-    async def _end_of_loop(self, engine: Engine) -> AsyncIterator[None]:
+    async def _end_of_loop(self, opened: LoopResources) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            if self._engine is engine:
-                self._engine, self._last = None, engine
-                await engine.aclose()
+            if self.resources is opened:
+                await self.release()
+
+
+class _Session(ImageSession):
+    """A session that ends with its loop."""
+
+    _requester_type = _EndingWithItsLoop
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop that its connections belong to."""
-        return None if self._engine is None else self._engine.loop
+        resources = self._requester.resources
+        return None if resources is None else resources.loop
 
 
 def _close(session: _Session) -> None:

@@ -4,8 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from zai_images import (
     AccountError,
@@ -23,7 +22,8 @@ from zai_images import (
     ZaiImagesError,
 )
 from zai_images._api.judge import judge, seconds_to_wait
-from zai_images._api.wire import RawResponse, encode
+from zai_images._api.response import RawResponse
+from zai_images._api.wire import encode
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

@@ -178,7 +178,7 @@ class TestStreamed:
                     await anext(run)
                     await asyncio.sleep(60)
                     # four unread, and what was in flight as the fourth came in
-                    assert session._http.posts <= read + 4 + 5
+                    assert session.requester._http.posts <= read + 4 + 5
 
     async def test_no_place_is_held_while_a_picture_is_fetched(self):
         """With one place and slow downloads, generation goes on beside them."""
@@ -344,7 +344,7 @@ class TestStopping:
             run.stop()
             outcomes = await run
 
-            assert session._http.posts == 0
+            assert session.requester._http.posts == 0
         assert [one.attempts for one in outcomes] == [0, 0, 0]
 
     async def test_an_awaited_run_pulls_an_async_input_to_its_end_after_a_stop(self):
@@ -356,7 +356,7 @@ class TestStopping:
         async with scripted(failing("1113", delay=3)) as session:
             outcomes = await BatchRunner(session).run(prompts())
 
-            assert session._http.posts <= 5
+            assert session.requester._http.posts <= 5
         assert [one.index for one in outcomes] == list(range(20))
 
     async def test_a_stuck_input_does_not_hold_a_stopped_stream(self):
@@ -384,7 +384,7 @@ class TestStopping:
             async with run:
                 assert [one async for one in run] == []
 
-            assert session._http.posts == 0
+            assert session.requester._http.posts == 0
         assert run.summary.unsent == 1
 
 
@@ -502,7 +502,7 @@ class TestLeaving:
             async with runner.run(["a fox"] * 9) as run:
                 await asyncio.sleep(1)  # one is at the service, and one waits
 
-            assert session._http.posts == 1
+            assert session.requester._http.posts == 1
             assert len(await runner.run(["a fox"] * 9)) == 9
         assert run.summary.abandoned == run.summary.maybe_billed == 1
 

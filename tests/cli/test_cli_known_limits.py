@@ -11,7 +11,7 @@ from support.keys import KEY
 
 from zai_images import ModelStats, SessionConfig
 from zai_images._api.request import DEFAULT_MODEL
-from zai_images._session.stats import Tally
+from zai_images._session.stats import Counters
 from zai_images.cli import _known_limits as _memory
 from zai_images.cli._known_limits import forget, limits_file, recall, remember
 from zai_images.cli._target import raise_open_files
@@ -21,7 +21,7 @@ REAL = SessionConfig(api_key=KEY)
 
 def stats(limit, reason):
     model = ModelStats(in_flight=0, limit=limit, limit_reason=reason, latency={})
-    return Tally().stats({DEFAULT_MODEL: model})
+    return Counters().stats({DEFAULT_MODEL: model})
 
 
 def test_what_was_found_is_told_to_the_next_run():

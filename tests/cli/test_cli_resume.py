@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.keys import KEY
 
-from zai_images._picture.picture import FetchError
+from zai_images._http.downloader import FetchError
 from zai_images.cli import main
 from zai_images.jobs._folder import JobFolder
 

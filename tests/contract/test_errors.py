@@ -4,6 +4,7 @@ import copy
 import inspect
 import pickle
 import re
+import traceback
 from datetime import UTC, datetime
 
 import pytest
@@ -62,6 +63,13 @@ def test_the_root_catches_every_error_and_the_porch_shows_each():
     for name, kind in TREE.items():
         assert issubclass(kind, zai_images.ZaiImagesError)
         assert getattr(zai_images, name) is kind
+
+
+def test_what_is_stored_of_an_error_names_the_porch_and_no_room_within():
+    for name, kind in TREE.items():
+        assert f"zai_images\n{name}".encode() in pickle.dumps(make(kind), 0)
+        told = traceback.format_exception_only(make(kind))
+        assert told == [f"zai_images.{name}: a sentence\n"]
 
 
 @pytest.mark.parametrize("name", TREE)

@@ -181,18 +181,20 @@ def test_the_porch_loads_nothing_before_a_name_is_used():
     assert ours == {"zai_images", "zai_images._version"}
 
 
-def test_the_porch_says_the_same_to_python_and_to_type_checkers():
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
-    (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
-    seen = {
-        (alias.name, node.module.removeprefix("zai_images."))
-        for node in checked.body
+def test_each_public_name_is_written_once_and_is_the_object_of_its_home():
+    tree = ast.parse((PACKAGE / "_exports.py").read_text())
+    listed = [
+        (alias.name, alias.asname, node.module)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
-    }
+    ]
 
-    assert seen == set(zai_images._HOME_OF.items())
-    assert set(zai_images.__all__) == {"__version__", *zai_images._HOME_OF}
+    assert zai_images.__all__ == sorted([*(name for name, *_ in listed), "__version__"])
     assert set(zai_images.__all__) <= set(dir(zai_images))
+    for name, shown, home in listed:
+        assert name == shown
+        assert getattr(zai_images, name) is getattr(sys.modules[home], name)
     with pytest.raises(AttributeError, match="no attribute 'Imagesession'"):
         _ = zai_images.Imagesession
 

@@ -238,8 +238,8 @@ def test_a_session_closes_with_each_loop_and_leaves_no_socket_open():
                 with quick_session(sandbox) as session:
                     for _ in range(2):
                         asyncio.run(session.generate_picture("a fox"))
-                        assert session._engine is None
-                        assert session._last.transport._session.closed
+                        assert session.requester.resources is None
+                        assert session.requester._last.transport._session.closed
                     assert session.stats().pictures == 2
 
     several(1)
@@ -253,7 +253,7 @@ def test_a_session_is_closed_on_a_loop_at_rest():
     with sandbox_in_thread() as sandbox:
         with quick_session(sandbox) as session:
             loop.run_until_complete(session.generate("a fox"))
-            engine = session._engine
+            engine = session.requester.resources
         assert engine.transport._session.closed
         with pytest.raises(ConfigurationError, match="closed"):
             loop.run_until_complete(session.generate("a fox"))
@@ -269,7 +269,7 @@ def test_a_session_is_closed_on_a_loop_that_runs_in_another_thread():
         with sandbox_in_thread() as sandbox, quick_session(sandbox) as session:
             asked = asyncio.run_coroutine_threadsafe(session.generate("a fox"), loop)
             asked.result(10)
-            engine = session._engine
+            engine = session.requester.resources
         assert engine.transport._session.closed
     finally:
         loop.call_soon_threadsafe(loop.stop)
@@ -283,7 +283,7 @@ def test_a_session_whose_loop_was_closed_without_a_word_is_let_go():
     with sandbox_in_thread() as sandbox, quick_session(sandbox) as session:
         loop.run_until_complete(session.generate("a fox"))
         loop.close()
-    assert session._engine is None
+    assert session.requester.resources is None
 
 
 async def test_a_session_closed_by_hand_stays_closed(zai_session):

@@ -3,9 +3,9 @@
 import asyncio
 import os
 
-from zai_images._http.body import Sending
+from zai_images._http.body import RequestBody
 from zai_images._http.connector import is_dead
-from zai_images._http.deadlines import Clock
+from zai_images._http.deadlines import Deadlines
 
 
 async def test_of_what_is_no_socket_it_is_not_known_that_it_is_dead():
@@ -22,16 +22,16 @@ async def test_of_what_is_no_socket_it_is_not_known_that_it_is_dead():
 
 
 async def test_time_that_is_up_before_anything_is_written_closes_nothing():
-    sending = Sending(b"{}", Clock(1), lambda: None)
+    sending = RequestBody(b"{}", Deadlines(1), lambda: None)
     sending.expire()
 
     assert (sending.expired, sending.written) == (True, False)
 
 
 async def test_after_the_end_no_attempt_begins_that_nobody_would_end():
-    clock = Clock(1)
+    clock = Deadlines(1)
     clock.close()
-    sending = Sending(b"{}", clock, lambda: None)
+    sending = RequestBody(b"{}", clock, lambda: None)
     clock.start(sending)
 
     assert sending.expired

@@ -342,13 +342,15 @@ async def asked(steps):
             yield server, session
             await asyncio.sleep(0)  # a turn for what was cancelled
             assert session.stats().models[MODEL].in_flight == 0
-            assert not session._engine.transport._session.connector._acquired
+            assert (
+                not session.requester.resources.transport._session.connector._acquired
+            )
         await server.all_gone()
         orphans = asyncio.all_tasks() - server._tasks - {asyncio.current_task()}
         assert not orphans
     assert sum(isinstance(event, events.Sent) for event in seen) == 1
     assert len(server.seen) <= 1
-    assert session._budget._pictures == session.stats().billed + (
+    assert session.requester._budget._pictures == session.stats().billed + (
         session.stats().maybe_billed
     )
 

@@ -12,8 +12,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
-from support import plays as play
-from support import relay
+from support import plays as play, relay
 from support.certificates import self_signed
 from support.faults import FaultServer, open_sockets
 from support.plays import ENDLESS, HEAD, answer, body, chunks, on_each, plays
@@ -57,9 +56,9 @@ async def session_at(base_url, *, http=None, **settings):
         yield one, seen
         await asyncio.sleep(0)
         assert one.stats().models[MODEL].in_flight == 0
-        assert not one._engine.transport._session.connector._acquired
+        assert not one.requester.resources.transport._session.connector._acquired
     stats = one.stats()
-    assert one._budget._pictures == stats.billed + stats.maybe_billed
+    assert one.requester._budget._pictures == stats.billed + stats.maybe_billed
 
 
 async def nothing_is_sent(base_url, server, *, tries=3, **settings):

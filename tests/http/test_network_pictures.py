@@ -141,8 +141,10 @@ async def paid(script):
         async with ImageSession(config, http=transport) as session:
             yield host, session, link
             await asyncio.sleep(0)
-            assert not session._engine.downloader._session.connector._acquired
-            assert session._engine.downloads._value == config.max_downloads
+            assert (
+                not session.requester.resources.downloader._session.connector._acquired
+            )
+            assert session.requester.resources.downloads._value == config.max_downloads
             assert (session.stats().billed, session.stats().maybe_billed) == (1, 0)
         await host.all_gone()
         orphans = asyncio.all_tasks() - host._tasks - {asyncio.current_task()}

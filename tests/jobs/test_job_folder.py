@@ -11,7 +11,7 @@ from support.keys import KEY
 from zai_images import (
     ImageRequest,
 )
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images.jobs import (
     DiskError,
     ImageJob,

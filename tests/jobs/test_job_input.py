@@ -4,8 +4,7 @@ import asyncio
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from support.jobs import PROMPTS, files, looking, records
 
 from zai_images import (

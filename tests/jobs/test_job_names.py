@@ -1,8 +1,7 @@
 """The names of files: made from templates and prompts, and always safe."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from zai_images import (
     ImageRequest,

@@ -11,7 +11,7 @@ from zai_images import (
     AccountError,
     ImageSession,
 )
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images.jobs import (
     ImageJob,
     JobError,

@@ -206,7 +206,7 @@ async def test_a_request_without_its_number_is_not_sent(session, box):
     ahead = JournaledRequester(session, None, None)
 
     with pytest.raises(JobError, match="the number of its item"):
-        await ahead._answer(ImageRequest("a fox", id="x"), ledger=None)
+        await ahead.answer(ImageRequest("a fox", id="x"), ledger=None)
     assert box.requests == 0
 
 

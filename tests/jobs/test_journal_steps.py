@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images.jobs import MOVES, State
 from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._journal.schema import connect

@@ -9,7 +9,7 @@ import pytest
 from zai_images import (
     ImageRequest,
 )
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images.jobs import (
     DiskError,
 )

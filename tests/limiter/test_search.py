@@ -8,8 +8,7 @@ answers, and what is believed afterwards.
 import math
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -20,9 +19,9 @@ from hypothesis.stateful import (
 
 from zai_images import RateLimitedError, RetryPolicy
 from zai_images._api.models import MODELS
-from zai_images._limiter.bounds import Guard, Pace
-from zai_images._limiter.policy import Adaptive, Fixed, Pauses
-from zai_images._limiter.search import INTERVAL, SOON, Limit, Sent
+from zai_images._limiter.bounds import LatencyBound, RateBound
+from zai_images._limiter.policy import AdaptivePolicy, Cooldown, FixedPolicy
+from zai_images._limiter.search import INTERVAL, SOON, Limit, Place
 
 WINDOWS = {str(k): v for k, v in MODELS["cogview-4-250304"].windows.items()}
 
@@ -33,20 +32,20 @@ class Story:
     def __init__(self, known: int | None = None) -> None:
         self.limit = Limit(known)
         self.now = 100.0
-        self.flight: list[Sent] = []
+        self.flight: list[Place] = []
 
     def ready(self) -> bool:
         return self.limit.may_send(self.now, len(self.flight))[0]
 
-    def send(self) -> Sent:
+    def send(self) -> Place:
         assert self.ready()
-        sent = Sent(quality="standard", others=len(self.flight))
+        sent = Place(quality="standard", others=len(self.flight))
         self.limit.on_send(sent, self.now)
         sent.at = self.now
         self.flight.append(sent)
         return sent
 
-    def send_all(self) -> list[Sent]:
+    def send_all(self) -> list[Place]:
         """Send as long as that is allowed at this moment."""
         sends = []
         while self.ready():
@@ -65,11 +64,11 @@ class Story:
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
-    def refuse(self, sent: Sent) -> None:
+    def refuse(self, sent: Place) -> None:
         self.flight.remove(sent)
         self.limit.on_refused(sent, self.now, len(self.flight))
 
-    def answer(self, sent: Sent) -> None:
+    def answer(self, sent: Place) -> None:
         self.flight.remove(sent)
         self.limit.on_answer(sent, self.now)
 
@@ -789,13 +788,13 @@ class TestPace:
 
         assert limit._places.places == places
         assert limit.may_send(3.3, 2)[0] is False
-        assert limit._pace.rate(3.2) == pytest.approx(0.24)
+        assert limit._rate_bound.rate(3.2) == pytest.approx(0.24)
 
     def test_the_rate_is_cut_once_an_episode_and_grows_back(self):
-        pace = Pace()
+        pace = RateBound()
         for now in range(10):
             pace.on_send(float(now))
-        early = Sent(quality="standard", others=0, at=9.0)
+        early = Place(quality="standard", others=0, at=9.0)
         pace.on_refused(early, 10.0)
         pace.on_refused(early, 10.1)
         assert pace.rate(10.0) == pytest.approx(0.8)
@@ -804,20 +803,20 @@ class TestPace:
 
     def test_a_long_spell_of_too_often_is_over_soon_after_its_end(self):
         """However long it lasted: one in ten seconds, and minutes later all of it."""
-        pace = Pace()
+        pace = RateBound()
         now = 0.0
         for _ in range(1000):
             pace.on_send(now)
-            pace.on_refused(Sent(quality="standard", others=0, at=now), now + 0.1)
+            pace.on_refused(Place(quality="standard", others=0, at=now), now + 0.1)
             now = pace.next
         assert pace.next - now <= 10
         assert pace.rate(now + 300) > 10
 
     def test_a_send_waits_for_its_turn_at_the_rate(self):
-        pace = Pace()
+        pace = RateBound()
         for now in range(10):
             pace.on_send(float(now))
-        pace.on_refused(Sent(quality="standard", others=0, at=9.0), 10.0)
+        pace.on_refused(Place(quality="standard", others=0, at=9.0), 10.0)
         assert pace.next == pytest.approx(10 + 1 / 0.8)
         pace.on_send(pace.next)
         assert pace.next == pytest.approx(10 + 2 / 0.8, rel=1e-3)
@@ -825,17 +824,17 @@ class TestPace:
         assert pace.next == pytest.approx(20 + 1 / pace.rate(20.0))
 
     def test_only_the_last_ten_seconds_tell_what_was_tried(self):
-        pace = Pace()
+        pace = RateBound()
         for now in (0.0, 0.1, 0.2, 0.3, 50.0, 52.0):
             pace.on_send(now)
-        pace.on_refused(Sent(quality="standard", others=0, at=52.0), 53.0)
+        pace.on_refused(Place(quality="standard", others=0, at=52.0), 53.0)
 
         assert pace.rate(53.0) == pytest.approx(0.8 * 0.2)
 
     def test_the_rate_falls_no_lower_than_one_in_ten_seconds(self):
-        pace = Pace()
+        pace = RateBound()
         pace.on_send(0.0)
-        pace.on_refused(Sent(quality="standard", others=0, at=0.0), 1.0)
+        pace.on_refused(Place(quality="standard", others=0, at=0.0), 1.0)
 
         assert pace.rate(1.0) == pytest.approx(0.1)
         assert pace.next == pytest.approx(11.0)
@@ -843,49 +842,49 @@ class TestPace:
 
 class TestGuard:
     def test_a_silent_queue_shows_in_the_latency_and_shrinks_the_ceiling(self):
-        guard = Guard(WINDOWS)
+        guard = LatencyBound(WINDOWS)
         now = 0.0
         for n in range(200):
             now += 0.5  # four places of 7.5 s each, and a queue before them
-            sent = Sent(quality="standard", others=55, at=now - min(10 + n, 60))
+            sent = Place(quality="standard", others=55, at=now - min(10 + n, 60))
             guard.on_answer(sent, now)
 
         assert guard.acted
         assert guard.ceiling <= 40
 
     def test_latencies_inside_the_window_never_shrink_it(self):
-        guard = Guard(WINDOWS)
+        guard = LatencyBound(WINDOWS)
         for n in range(500):
             quality, low, high = (("standard", 5, 10), ("hd", 17, 20))[n % 2]
             took = low + (high - low) * (n * 7 % 10) / 10
-            guard.on_answer(Sent(quality=quality, others=50, at=n - took), float(n))
+            guard.on_answer(Place(quality=quality, others=50, at=n - took), float(n))
 
         assert not guard.acted
         assert guard.ceiling >= 100
 
     def test_a_fast_server_is_no_queue_and_an_unknown_quality_proves_nothing(self):
-        guard = Guard(WINDOWS)
+        guard = LatencyBound(WINDOWS)
         for n in range(100):
             took = 0.01 if n < 50 else 4.0
-            guard.on_answer(Sent(quality="standard", others=9, at=n - took), float(n))
-            guard.on_answer(Sent(quality="ultra", others=9, at=n - 900.0), float(n))
+            guard.on_answer(Place(quality="standard", others=9, at=n - took), float(n))
+            guard.on_answer(Place(quality="ultra", others=9, at=n - 900.0), float(n))
 
         assert not guard.acted
 
     def test_the_ceiling_begins_at_56_or_at_twice_what_is_remembered(self):
-        assert Guard(WINDOWS).ceiling == 56
-        assert Guard(WINDOWS, known=20).ceiling == 56
-        assert Guard(WINDOWS, known=40).ceiling == 80
+        assert LatencyBound(WINDOWS).ceiling == 56
+        assert LatencyBound(WINDOWS, known=20).ceiling == 56
+        assert LatencyBound(WINDOWS, known=40).ceiling == 80
 
     def test_while_latency_is_normal_the_ceiling_is_twice_what_was_in_flight(self):
-        guard = Guard(WINDOWS)
+        guard = LatencyBound(WINDOWS)
         answered(guard, 100.0, took=7.5, others=27)
         assert guard.ceiling == 56
         answered(guard, 101.0, took=7.5, others=39)
         assert guard.ceiling == 80
 
     def test_a_latency_that_has_grown_a_little_moves_nothing(self):
-        guard = Guard(WINDOWS)
+        guard = LatencyBound(WINDOWS)
         answered(guard, 100.0, took=5.0)  # a normal latency is now 7.5 s
         for n in range(60):
             answered(guard, 101.0 + n, took=1.25 * 7.5)
@@ -947,14 +946,14 @@ class TestPauses:
     def test_a_retry_after_is_kept_and_capped_and_a_picture_ends_an_overload(
         self, no_jitter
     ):
-        pauses = Pauses(5, 120)
-        sent = Sent(quality="standard", others=0, at=0.0)
+        pauses = Cooldown(5, 120)
+        sent = Place(quality="standard", others=0, at=0.0)
 
         assert pauses.seconds(refusal("1302", 7.0), sent, 1.0) == 7
         assert pauses.seconds(refusal("1302", 9999.0), sent, 1.0) == 120
         assert pauses.seconds(refusal("1302"), sent, 1.0) == 0
         assert pauses.seconds(refusal("1305"), sent, 1.0) == 5
-        late = Sent(quality="standard", others=0, at=2.0)
+        late = Place(quality="standard", others=0, at=2.0)
         assert pauses.seconds(refusal("1305"), late, 3.0) == 10
         pauses.over()
         late.at = 4.0
@@ -969,21 +968,21 @@ class TestPauses:
             "random.uniform", lambda low, high: low + chance * (high - low)
         )
         longer = 1 + chance / 4
-        sent = Sent(quality="standard", others=0, at=0.0)
-        fixed = Fixed(3, Pauses(5, 120), RetryPolicy(first_pause=2))
+        sent = Place(quality="standard", others=0, at=0.0)
+        fixed = FixedPolicy(3, Cooldown(5, 120), RetryPolicy(first_pause=2))
         fixed.on_refused(sent, 0.0, 0, refusal("1302"))
 
-        assert Pauses(5, 120).seconds(refusal("1305"), sent, 1.0) == 5 * longer
-        assert Pauses(5, 120).seconds(refusal("1302", 8.0), sent, 1.0) == 8 * longer
+        assert Cooldown(5, 120).seconds(refusal("1305"), sent, 1.0) == 5 * longer
+        assert Cooldown(5, 120).seconds(refusal("1302", 8.0), sent, 1.0) == 8 * longer
         assert fixed.may_send(0.0, 0)[1] == 2 * longer
 
 
 class TestFixed:
     def test_it_keeps_exactly_its_places_and_only_learns_to_pause(self, no_jitter):
-        fixed = Fixed(3, Pauses(5, 120), RetryPolicy())
+        fixed = FixedPolicy(3, Cooldown(5, 120), RetryPolicy())
         assert fixed.may_send(0.0, 2)[0]
         assert fixed.may_send(0.0, 3) == (False, None)
-        sent = Sent(quality="standard", others=2, at=0.0)
+        sent = Place(quality="standard", others=2, at=0.0)
         fixed.on_refused(sent, 1.0, 2, refusal("1302"))
         assert fixed.may_send(1.4, 2) == (False, 1.5)
         fixed.on_answer(sent, 2.0, picture=True)
@@ -994,8 +993,8 @@ class TestFixed:
 
     def test_its_pauses_are_those_of_the_retry_policy(self, no_jitter):
         policy = RetryPolicy(first_pause=0.01, max_pause=0.04)
-        fixed = Fixed(3, Pauses(5, 120), policy)
-        sent = Sent(quality="standard", others=0, at=0.0)
+        fixed = FixedPolicy(3, Cooldown(5, 120), policy)
+        sent = Place(quality="standard", others=0, at=0.0)
         pauses = []
         for now in range(5):
             fixed.on_refused(sent, now, 0, refusal("1302"))
@@ -1008,8 +1007,8 @@ class TestFixed:
     ):
         policy = RetryPolicy(first_pause=1, max_pause=100)
         for picture, seconds in ((True, 1), (False, 4)):
-            fixed = Fixed(3, Pauses(5, 120), policy)
-            sent = Sent(quality="standard", others=0, at=0.0)
+            fixed = FixedPolicy(3, Cooldown(5, 120), policy)
+            sent = Place(quality="standard", others=0, at=0.0)
             for now in (0.0, 10.0):
                 fixed.on_refused(sent, now, 0, refusal("1302"))
             fixed.on_answer(sent, 20.0, picture=picture)
@@ -1018,17 +1017,17 @@ class TestFixed:
 
     def test_a_picture_ends_an_overload_for_it_too(self, no_jitter):
         for picture, seconds in ((True, 5), (False, 10)):
-            fixed = Fixed(3, Pauses(5, 120), RetryPolicy())
+            fixed = FixedPolicy(3, Cooldown(5, 120), RetryPolicy())
             for now in (0.0, 20.0):
-                sent = Sent(quality="standard", others=0, at=now)
+                sent = Place(quality="standard", others=0, at=now)
                 fixed.on_refused(sent, now, 0, refusal("1305"))
                 if now == 0.0:
                     fixed.on_answer(sent, 10.0, picture=picture)
             assert fixed.may_send(20.0, 0) == (False, 20.0 + seconds)
 
     def test_it_waits_as_long_as_it_is_told(self, no_jitter):
-        fixed = Fixed(3, Pauses(5, 120), RetryPolicy())
-        sent = Sent(quality="standard", others=0, at=0.0)
+        fixed = FixedPolicy(3, Cooldown(5, 120), RetryPolicy())
+        sent = Place(quality="standard", others=0, at=0.0)
         fixed.on_refused(sent, 0.0, 0, refusal("1302", 30.0))
 
         assert fixed.may_send(0.0, 0) == (False, 30.0)
@@ -1045,18 +1044,18 @@ class TestAdaptive:
 
     def test_nothing_goes_out_at_the_ceiling_that_latency_has_set(self):
         limit = adaptive(known=40)
-        limit._guard.ceiling = 2
+        limit._latency_bound.ceiling = 2
 
         assert limit.may_send(0.0, 1) == (True, None)
         assert limit.may_send(0.0, 2) == (False, None)
 
     def test_latency_is_named_only_where_it_acted_and_bounds(self):
         limit = adaptive(known=40)  # 20 places
-        limit._guard.ceiling = 5
+        limit._latency_bound.ceiling = 5
         assert limit.reason == "known"
-        limit._guard._cut_at = 1.0
+        limit._latency_bound._cut_at = 1.0
         assert limit.reason == "latency"
-        limit._guard.ceiling = 21
+        limit._latency_bound.ceiling = 21
         assert limit.reason == "known"
 
     def test_only_a_refusal_for_want_of_a_place_says_how_many_there_are(self):
@@ -1075,7 +1074,7 @@ class TestAdaptive:
         for end in ("1303", "withdrawn"):
             limit = adaptive()
             sent_at(limit, 0.0)
-            probe = Sent(quality="standard", others=1)
+            probe = Place(quality="standard", others=1)
             limit.on_send(probe, 0.0)
             probe.at = 0.0
             if end == "withdrawn":
@@ -1088,7 +1087,7 @@ class TestAdaptive:
     def test_an_answered_probe_is_a_place(self):
         limit = adaptive()
         sent_at(limit, 0.0)
-        probe = Sent(quality="standard", others=1)
+        probe = Place(quality="standard", others=1)
         limit.on_send(probe, 0.0)
         probe.at = 0.0
         limit.on_answer(probe, 0.1, picture=False)
@@ -1116,7 +1115,7 @@ class TestAdaptive:
             for n in range(200):
                 sent = sent_at(limit, n - min(10.0 + n, 60.0))
                 limit.on_answer(sent, float(n), picture=picture)
-            assert limit._guard.acted is picture
+            assert limit._latency_bound.acted is picture
 
 
 class TestReasons:
@@ -1130,34 +1129,34 @@ class TestReasons:
         refused.on_refused(sent, 0.2, 0, refusal("1302"))
         assert refused.reason == "refused"
         slow = adaptive()
-        slow._guard.ceiling, slow._guard._cut_at = 1, 1.0
+        slow._latency_bound.ceiling, slow._latency_bound._cut_at = 1, 1.0
         assert slow.reason == "latency"
 
 
-def answered(guard: Guard, now: float, *, took: float, others: int = 0) -> None:
-    guard.on_answer(Sent(quality="standard", others=others, at=now - took), now)
+def answered(guard: LatencyBound, now: float, *, took: float, others: int = 0) -> None:
+    guard.on_answer(Place(quality="standard", others=others, at=now - took), now)
 
 
-def queued() -> Guard:
+def queued() -> LatencyBound:
     """Tell how latency rose to four times the normal, and was noticed at 102 s."""
-    guard = Guard(WINDOWS)
+    guard = LatencyBound(WINDOWS)
     answered(guard, 100.0, took=5.0)
     answered(guard, 101.0, took=30.0)
     answered(guard, 102.0, took=30.0)
     return guard
 
 
-def adaptive(**settings: object) -> Adaptive:
+def adaptive(**settings: object) -> AdaptivePolicy:
     defaults = {"known": None, "ceiling": (1000, "max_in_flight")}
-    return Adaptive(WINDOWS, pauses=Pauses(5, 120), **(defaults | settings))
+    return AdaptivePolicy(WINDOWS, cooldown=Cooldown(5, 120), **(defaults | settings))
 
 
 def refusal(code: str, retry_after: float | None = None) -> RateLimitedError:
     return RateLimitedError("busy", code=code, status=429, retry_after=retry_after)
 
 
-def sent_at(limit: Adaptive, now: float) -> Sent:
-    sent = Sent(quality="standard", others=0)
+def sent_at(limit: AdaptivePolicy, now: float) -> Place:
+    sent = Place(quality="standard", others=0)
     limit.on_send(sent, now)
     sent.at = now
     return sent
@@ -1171,7 +1170,7 @@ class AnyService(RuleBasedStateMachine):
         self.ceiling = ceiling
         self.decision = adaptive(known=known, ceiling=(ceiling, "max_in_flight"))
         self.now = 0.0
-        self.flight: list[Sent] = []
+        self.flight: list[Place] = []
 
     @rule(seconds=st.floats(0, 40))
     def wait(self, seconds: float) -> None:
@@ -1182,7 +1181,7 @@ class AnyService(RuleBasedStateMachine):
         for _ in range(most):
             if not self.decision.may_send(self.now, len(self.flight))[0]:
                 return
-            sent = Sent(quality="standard", others=len(self.flight))
+            sent = Place(quality="standard", others=len(self.flight))
             self.decision.on_send(sent, self.now)
             if leaves:
                 sent.at = self.now

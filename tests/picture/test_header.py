@@ -3,12 +3,13 @@
 import struct
 
 import pytest
+from support.pictures import picture
 
 from zai_images import SessionConfig
 from zai_images._http.addresses import AddressRefusedError, check_link
-from zai_images._http.downloader import Downloader, _unreached
+from zai_images._http.downloader import Downloader, FetchError, _unreached
 from zai_images._picture.header import NotAPictureError
-from zai_images._picture.picture import FetchError, inspect
+from zai_images._picture.picture import inspect
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n" + struct.pack(
     ">I4sIIBBBBBI", 13, b"IHDR", 8, 8, 8, 2, 0, 0, 0, 0
@@ -46,9 +47,10 @@ def test_a_refused_address_is_named_among_several_failures():
     assert found.lasting
 
 
-def test_a_gif_without_a_picture_in_it_is_none():
-    with pytest.raises(NotAPictureError, match="the GIF has no pixels"):
-        inspect(b"GIF89a" + struct.pack("<HHBBB", 8, 8, 0, 0, 0) + b"\x3b")
+def test_a_gif_is_not_a_picture_as_other_unknown_bytes_are_not():
+    """No document of the service names the format."""
+    with pytest.raises(NotAPictureError, match="it is not a picture"):
+        inspect(picture("GIF"))
 
 
 async def test_a_public_address_in_an_odd_spelling_is_not_tried_again():

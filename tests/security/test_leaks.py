@@ -89,8 +89,12 @@ async def failing(make, *, http=None, session_options=None, but=(), **settings):
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is looked at
             caught = error
         looked = [of_object(x) for x in (one, one.config, one.stats())]
-        if one._engine is not None:
-            parts = (one._engine, one._engine.transport, one._engine.downloader)
+        if one.requester.resources is not None:
+            parts = (
+                one.requester.resources,
+                one.requester.resources.transport,
+                one.requester.resources.downloader,
+            )
             looked += [of_object(x) for x in parts]
         found = [one for one in seen(*looked) if one not in but]
         await one.aclose()

@@ -140,7 +140,7 @@ async def test_a_resolver_may_change_its_mind_between_two_connections(internet, 
     internet.answers[HOST] = [[PUBLIC], ["127.0.0.1"]]
     async with session() as one:
         await one.download(host.url)
-        one._engine.downloader._session.connector.clear_dns_cache()
+        one.requester.resources.downloader._session.connector.clear_dns_cache()
         with pytest.raises(DownloadError, match=r"127\.0\.0\.1 is not a public"):
             await one.download(host.url)
 

@@ -8,7 +8,8 @@ import pytest
 from support.hostile_names import NAMES, complaints
 from support.pictures import picture
 
-from zai_images._picture.picture import inspect, write_new
+from zai_images._picture.files import write_new
+from zai_images._picture.picture import inspect
 from zai_images.jobs import DiskError, ImageJob
 from zai_images.jobs._names import LONGEST, slug
 

@@ -29,7 +29,7 @@ async def attempt(url):
     found = []
     config = SessionConfig(api_key="sk-canary-key", base_url=url + "/v4", retry=retry)
     async with ImageSession(config) as session:
-        fetch = session._engine.downloader.fetch
+        fetch = session.requester.resources.downloader.fetch
         for call in (session.generate("a fox"), fetch(url + "/a.png")):
             try:
                 found.append(type(await call).__name__)

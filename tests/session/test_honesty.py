@@ -48,7 +48,8 @@ KEY = "sk-test-0123456789"
 
 
 def session(*script: Script, **settings) -> ImageSession:
-    caps = {k: settings.pop(k) for k in ("max_pictures",) if k in settings}
+    given = ("max_pictures", "observer")
+    caps = {k: settings.pop(k) for k in given if k in settings}
     config = SessionConfig(
         api_key=KEY, base_url="http://127.0.0.1:9/api/paas/v4", **settings
     )
@@ -141,8 +142,7 @@ class TestClosing:
 
         seen: list[events.Event] = []
         async with PictureHost(never) as host:
-            one = session(answer({"data": [{"url": host.url}]}))
-            one._observer = seen.append
+            one = session(answer({"data": [{"url": host.url}]}), observer=seen.append)
             async with one:
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(3):
@@ -247,7 +247,7 @@ class TestStrangeAnswers:
             with pytest.raises(AccountError):
                 await one.generate("a fox")
 
-            assert one._http.posts == 1
+            assert one.requester._http.posts == 1
 
     async def test_a_signed_link_in_a_strange_answer_is_kept_but_not_quoted(self):
         url = "https://e.example/a.png?Signature=s3cret"
@@ -445,7 +445,7 @@ class TestSettings:
         async with session() as one:
             await one.generate(ImageRequest("a", model="foo", size=Ratio.WIDE))
 
-            assert json.loads(one._http.bodies[0])["size"] == "16:9"
+            assert json.loads(one.requester._http.bodies[0])["size"] == "16:9"
 
     def test_a_refusal_is_an_error_like_others(self):
         assert RateLimitedError("busy").retryable

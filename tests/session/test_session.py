@@ -82,7 +82,7 @@ class TestOpeningAndClosing:
         async def one_picture(session: ImageSession) -> None:
             async with Sandbox(speed=1000, pictures="plain") as sandbox:
                 # The port is new with each loop, so point the session at it.
-                session.config = SessionConfig(
+                session.requester.config = SessionConfig(
                     api_key=sandbox.api_key, base_url=sandbox.base_url
                 )
                 picture = await session.generate_picture("a fox")
@@ -125,7 +125,7 @@ class TestOpeningAndClosing:
         session = scripted()
         await session.generate("a fox")
         # Nothing of aiohttp's own may stay behind to warn as well.
-        await session._engine.downloader.aclose()
+        await session.requester.resources.downloader.aclose()
 
         with pytest.warns(ResourceWarning, match="was never closed"):
             del session
@@ -296,7 +296,7 @@ class TestBudget:
             results = await asyncio.gather(*calls, return_exceptions=True)
 
             assert [type(r) for r in results].count(BudgetError) == 2
-            assert session._http.posts == 3
+            assert session.requester._http.posts == 3
 
     async def test_max_cost_is_never_exceeded(self):
         prices = {"cogview-4-250304": 0.01}
@@ -372,7 +372,7 @@ class TestLedger:
         refused = Script(status=429, body=json.dumps(refusal("1302")).encode())
         ledger = RecordingLedger()
         async with scripted(refused, Script()) as session:
-            await session._answer(ImageRequest("a fox"), ledger=ledger)
+            await session.requester.answer(ImageRequest("a fox"), ledger=ledger)
 
         assert ledger.words == [
             ("before_send", "a fox", 1),
@@ -387,7 +387,7 @@ class TestLedger:
         ledger = RecordingLedger()
         async with scripted(Script(body=b"\xff")) as session:
             with pytest.raises(AnswerLostError):
-                await session._answer(ImageRequest("a fox"), ledger=ledger)
+                await session.requester.answer(ImageRequest("a fox"), ledger=ledger)
 
         assert ledger.words[1:] == [("answered", 200), ("settled", 1, "maybe")]
 
@@ -395,8 +395,8 @@ class TestLedger:
         ledger = RecordingLedger(raise_in="before_send")
         async with scripted(max_pictures=1) as session:
             with pytest.raises(OSError, match="disk full"):
-                await session._answer(ImageRequest("a fox"), ledger=ledger)
-            assert session._http.posts == 0
+                await session.requester.answer(ImageRequest("a fox"), ledger=ledger)
+            assert session.requester._http.posts == 0
             assert ledger.words[-1] == ("settled", 1, "no")
 
             await session.generate("the budget was given back")
@@ -405,7 +405,7 @@ class TestLedger:
         ledger = RecordingLedger(raise_in="answered")
         async with scripted() as session:
             with pytest.raises(OSError, match="disk full"):
-                await session._answer(ImageRequest("a fox"), ledger=ledger)
+                await session.requester.answer(ImageRequest("a fox"), ledger=ledger)
 
         assert ledger.words[-1] == ("settled", 1, "maybe")
 
@@ -414,7 +414,7 @@ class TestLedger:
             ledger = RecordingLedger()
             async with scripted(Script(delay=60, written=written)) as session:
                 call = asyncio.create_task(
-                    session._answer(ImageRequest("a fox"), ledger=ledger)
+                    session.requester.answer(ImageRequest("a fox"), ledger=ledger)
                 )
                 while not ledger.words:
                     await asyncio.sleep(0)
@@ -763,7 +763,7 @@ async def test_a_proxy_from_the_environment_is_used_only_where_it_is_trusted(
 
 def test_files_are_written_beside_their_target(tmp_path: Path):
     """A rename across two file systems would not be atomic."""
-    from zai_images._picture.picture import write_atomically
+    from zai_images._picture.files import write_atomically
 
     for name in ("x" * 200 + ".png", "\N{FOX FACE}" * 62 + ".png"):
         write_atomically(tmp_path / name, b"data")

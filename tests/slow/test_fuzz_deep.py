@@ -1,8 +1,7 @@
 """Random answers, requests and prompt files by the ten thousand."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from support import fuzz, fuzz_wire
 from support.fuzz import _count_examples, examples  # noqa: F401 - a fixture
 

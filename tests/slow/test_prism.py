@@ -28,8 +28,8 @@ from zai_images import (
     RetryPolicy,
     ServerError,
     SessionConfig,
+    sandbox as room,
 )
-from zai_images import sandbox as room
 from zai_images.sandbox import Sandbox
 
 DOCUMENT = Path(room.__file__).with_name("openapi.json")

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 
 from zai_images import (
     AnswerLostError,
@@ -31,7 +30,8 @@ from zai_images import (
 from zai_images._api.codes import CODES
 from zai_images._api.judge import judge
 from zai_images._api.request import as_request
-from zai_images._api.wire import RawResponse, encode
+from zai_images._api.response import RawResponse
+from zai_images._api.wire import encode
 from zai_images.jobs import BadLine, PromptFile, check_requests, read_requests
 from zai_images.sandbox._validation import RefusalError, read_order
 
@@ -237,7 +237,7 @@ def accepted(raw: bytes) -> bool:
     try:
         read_order("application/json", raw)
     except RefusalError as refusal:
-        assert refusal.code in REFUSALS  # noqa: PT017 - either end is right
+        assert refusal.args[0] in REFUSALS  # noqa: PT017 - either end is right
         return False
     return True
 

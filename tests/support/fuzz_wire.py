@@ -5,8 +5,7 @@ import json
 import aiohttp
 import pytest
 from hypothesis import strategies as st
-from support import fuzz
-from support import plays as play
+from support import fuzz, plays as play
 from support.faults import FaultServer
 from support.plays import Step, plays
 
@@ -97,7 +96,7 @@ async def check_served(body: dict[str, object]) -> None:
     try:
         read_order("application/json", raw)
     except RefusalError as refusal:
-        code: str | None = refusal.code
+        code: str | None = refusal.args[0]
     else:
         code = None
     async with Sandbox(speed=1000, pictures="plain") as sandbox:

@@ -25,7 +25,7 @@ from zai_images._api.errors import (
 
 @attrs.frozen
 class Code:
-    """Say which error a code is, what happened in plain words, and what to do next."""
+    """A business code: the error it is, what happened in plain words, what to do."""
 
     error: type[APIError]
     meaning: str
@@ -45,6 +45,11 @@ _AGAIN = "Try again later; the account's bill tells whether it was paid."
 _LATER = "Try again later, or send fewer at once."
 _SPARE = "Asking again for the same picture would be refused again."
 _FIX = "Correct the request."
+
+# What the limit learns from, each in its own way.
+TOO_MANY_IN_FLIGHT = "1302"
+TOO_OFTEN = "1303"
+OVERLOADED = frozenset({"1305", "1312"})
 
 CODES: Mapping[str, Code] = MappingProxyType(
     {
@@ -97,8 +102,10 @@ CODES: Mapping[str, Code] = MappingProxyType(
             "the prompt or the picture was judged unsafe",
             "Change the prompt; the same one would be refused again.",
         ),
-        "1302": Code(RateLimitedError, "all places of the account are taken", _LATER),
-        "1303": Code(RateLimitedError, "requests came too often", _LATER),
+        TOO_MANY_IN_FLIGHT: Code(
+            RateLimitedError, "all places of the account are taken", _LATER
+        ),
+        TOO_OFTEN: Code(RateLimitedError, "requests came too often", _LATER),
         "1304": Code(QuotaError, "the day's calls are used up", _RESET),
         "1305": Code(RateLimitedError, "the model is overloaded for everyone", _LATER),
         "1308": Code(QuotaError, "the plan's usage cap is reached", _RESET),
@@ -124,8 +131,6 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "401": Code(AuthenticationError, "the key was not accepted", _NEW_KEY),
     }
 )
-
-OVERLOADED = frozenset({"1305", "1312"})
 
 
 _STATUSES = {

@@ -35,7 +35,7 @@ Stops = Literal["nothing", "model", "everything"]
 
 class ZaiImagesError(Exception):
     """
-    Be the root of every error this library raises on purpose.
+    The root of every error that this library raises on purpose.
 
     Attributes:
         billed: Whether the request cost money: "no", "maybe" or "yes".
@@ -66,13 +66,13 @@ class ZaiImagesError(Exception):
 
 
 class ConfigurationError(ZaiImagesError):
-    """Say that the session cannot be used as it is set up: no key, a bad base URL."""
+    """Raised when a session cannot be used as it is set up: no key, a bad base URL."""
 
     stops: Stops = "everything"
 
 
 class InvalidRequestError(ZaiImagesError, ValueError):
-    """Refuse, before anything is sent, a request whose `field` is wrong."""
+    """Raised before anything is sent when the `field` of a request is wrong."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -80,7 +80,7 @@ class InvalidRequestError(ZaiImagesError, ValueError):
 
 
 class BusyError(ZaiImagesError):
-    """Say that no place came free within `max_wait`; nothing was paid."""
+    """Raised when no place came free within `max_wait`; nothing was paid."""
 
     retryable = True
 
@@ -90,17 +90,17 @@ class BusyError(ZaiImagesError):
 
 
 class BudgetError(ZaiImagesError):
-    """Say that a cap of the session or the job is reached; nothing was sent."""
+    """Raised when a cap of the session or the job is reached; nothing was sent."""
 
     stops: Stops = "everything"
 
 
 class TransportError(ZaiImagesError):
-    """Say that no answer came, for a reason that lies between here and the service."""
+    """Raised when something between here and the service kept the answer away."""
 
 
 class ConnectError(TransportError):
-    """Say that no connection came to be: nothing was sent, so nothing was paid."""
+    """Raised when there was no connection: nothing was sent, so nothing was paid."""
 
     def __init__(self, message: str, *, retryable: bool = True) -> None:
         super().__init__(message)
@@ -109,7 +109,7 @@ class ConnectError(TransportError):
 
 class AnswerLostError(TransportError):
     """
-    Say that the request was written and no usable answer came back.
+    Raised when the request was written and no usable answer came back.
 
     A time-out, a broken connection, an unreadable body, a 5xx that is not the
     service's own reply: the picture may have been made and billed, so the library does
@@ -127,7 +127,7 @@ class AnswerLostError(TransportError):
 
 
 class Reply(TypedDict, total=False):
-    """Name the fields of a definite reply, as `APIError` takes and keeps them."""
+    """The fields of a definite reply, as `APIError` takes and keeps them."""
 
     status: int
     code: str | None
@@ -138,7 +138,7 @@ class Reply(TypedDict, total=False):
 
 class APIError(ZaiImagesError):
     """
-    Be what every definite reply of the service that is not a picture derives from.
+    Raised when the service's definite reply is not a picture; its classes say more.
 
     Attributes:
         status: The HTTP status, which is not what decides.
@@ -158,14 +158,14 @@ class APIError(ZaiImagesError):
 
 
 class AuthenticationError(APIError):
-    """Say that the key is missing, wrong or expired (1000-1005, HTTP 401)."""
+    """Raised when the key is missing, wrong or expired (1000-1005, HTTP 401)."""
 
     stops: Stops = "everything"
 
 
 class AccountError(APIError):
     """
-    Say that the account needs a person: no balance, locked, no plan (1113 and others).
+    Raised when the account needs a person: no balance, locked, no plan (1113, ...).
 
     Code 1311 is about one model only, and stops only that model (`stops`).
     """
@@ -181,7 +181,7 @@ class AccountError(APIError):
 
 class QuotaError(APIError):
     """
-    Say that a daily, weekly or monthly allowance is used up (1304, 1308, 1310, ...).
+    Raised when a daily, weekly or monthly allowance is used up (1304, 1308, ...).
 
     Attributes:
         resets_at: When it is renewed, where the service said so. Its text has no time
@@ -203,7 +203,7 @@ class QuotaError(APIError):
 
 class ContentRefusedError(APIError):
     """
-    Say that the prompt or the picture was refused as unsafe (1300, 1301).
+    Raised when the prompt or the picture was refused as unsafe (1300, 1301).
 
     Attributes:
         content_filter: Which side was refused, and how severely, where it was said.
@@ -221,14 +221,14 @@ class ContentRefusedError(APIError):
 
 
 class RateLimitedError(APIError):
-    """Say that all places are taken or the model is busy: free, and tried again."""
+    """Raised when all places are taken or the model is busy: free, and tried again."""
 
     retryable = True
 
 
 class ServerError(APIError):
     """
-    Say that the service failed, by its own word; it may have billed the picture.
+    Raised when the service says that it failed; it may have billed the picture.
 
     The one exception to "never send again what may be paid": it is sent once more, from
     a budget of the whole session. `RetryPolicy(server_errors=0)` turns that off.
@@ -239,12 +239,12 @@ class ServerError(APIError):
 
 
 class RequestRejectedError(APIError):
-    """Say that the service does not take this request as it is (every other 4xx)."""
+    """Raised when the service does not take this request as it is (any other 4xx)."""
 
 
 class ResponseError(ZaiImagesError):
     """
-    Say that a 2xx came without a usable picture, or with a code nobody has listed.
+    Raised when a 2xx has no usable picture, or a code that is not listed.
 
     Never sent again: the picture may have been paid for. It has the fields of an
     `APIError`, and in `body` the first 2,000 characters, which may hold a link.
@@ -270,7 +270,7 @@ class ResponseError(ZaiImagesError):
 
 class DownloadError(ZaiImagesError):
     """
-    Say that a picture was paid for and could not be fetched; its link is kept.
+    Raised when a picture was paid for and could not be fetched; its link is kept.
 
     Fetching it again with `session.download(error.response)` costs nothing.
 
@@ -297,3 +297,10 @@ class DownloadError(ZaiImagesError):
         self.response = response
         self.url = url
         self.expires = expires
+
+
+# Tracebacks and pickles name the errors as users do, so an inner move breaks neither.
+for _error in [*vars().values()]:
+    if isinstance(_error, type) and issubclass(_error, ZaiImagesError):
+        _error.__module__ = "zai_images"
+del _error

@@ -7,7 +7,7 @@ from typing import Any
 
 class FrozenJSON(Mapping[str, Any]):
     """
-    Hold a JSON object as its canonical text, and hand out fresh copies of its values.
+    A JSON object, held as its canonical text; the values it gives are fresh copies.
 
     Undocumented fields travel in it, both ways: the frozen classes that carry one stay
     hashable and safe to share, however deep the object is.

@@ -24,13 +24,8 @@ from zai_images._api.errors import (
     ResponseError,
     ZaiImagesError,
 )
-from zai_images._api.response import ImageResponse
-from zai_images._api.wire import (
-    RawResponse,
-    read_content_filter,
-    read_picture,
-    text_or_none,
-)
+from zai_images._api.response import ImageResponse, RawResponse
+from zai_images._api.wire import read_content_filter, read_picture, text_or_none
 
 _QUOTED = 300  # characters of the service's words in an error
 _KEPT = 2000  # characters of an answer nobody understood

@@ -18,7 +18,7 @@ from zai_images._api.errors import InvalidRequestError
 
 class Quality(StrEnum):
     """
-    Name a quality of the API page.
+    A quality of the API page.
 
     `STANDARD` takes about 5-10 seconds; `HD`, more detailed and consistent, about 20.
     """
@@ -43,7 +43,7 @@ _WRITTEN = re.compile(r"\s*(\d{1,6})\s*[xX×*]\s*(\d{1,6})\s*", re.ASCII)
 @attrs.frozen
 class Size:
     """
-    Hold a picture's width and height in pixels; `str(size)` is what goes out.
+    A picture's width and height in pixels; `str(size)` is what goes out.
 
     The seven sizes the API page recommends have names. Whether another size is legal
     depends on the model, so that is checked when a request is made.
@@ -100,7 +100,7 @@ Size.LANDSCAPE_PANORAMA = Size(1440, 720)
 @attrs.frozen(kw_only=True)
 class ModelRules:
     """
-    Hold what one model allows, costs (US dollars a picture) and takes (seconds).
+    What one model allows, costs (US dollars a picture) and takes (seconds).
 
     `recommended` sizes are legal as they are: two of GLM-Image's own break its range.
     """
@@ -190,20 +190,18 @@ class ModelRules:
         return min(room, self.side_max)
 
 
+def _sizes(text: str) -> tuple[Size, ...]:
+    return tuple(map(Size.parse, text.split()))
+
+
 MODELS: Mapping[str, ModelRules] = MappingProxyType(
     {
         rules.name: rules
         for rules in (
             ModelRules(
                 name="cogview-4-250304",
-                recommended=(
-                    Size.SQUARE,
-                    Size.PORTRAIT_TALL,
-                    Size.PORTRAIT,
-                    Size.LANDSCAPE_WIDE,
-                    Size.LANDSCAPE,
-                    Size.LANDSCAPE_PANORAMA,
-                    Size.PORTRAIT_NARROW,
+                recommended=_sizes(
+                    "1024x1024 768x1344 864x1152 1344x768 1152x864 1440x720 720x1440"
                 ),
                 side_min=512,
                 side_max=2048,
@@ -216,14 +214,9 @@ MODELS: Mapping[str, ModelRules] = MappingProxyType(
             ),
             ModelRules(
                 name="glm-image",
-                recommended=(
-                    Size(1280, 1280),
-                    Size(1568, 1056),
-                    Size(1056, 1568),
-                    Size(1472, 1088),
-                    Size(1088, 1472),
-                    Size(1728, 960),
-                    Size(960, 1728),
+                recommended=_sizes(
+                    "1280x1280 1568x1056 1056x1568 1472x1088 1088x1472 1728x960 "
+                    "960x1728"
                 ),
                 side_min=1024,
                 side_max=2048,

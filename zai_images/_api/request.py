@@ -101,7 +101,7 @@ def _extra(value: Mapping[str, Any]) -> FrozenJSON:
 @attrs.frozen
 class ImageRequest:
     """
-    Ask for one picture.
+    A request for one picture.
 
     Checked when it is made, so that nothing is sent that the service would refuse.
     Quality and size left out become the model's documented default and are sent: the

@@ -1,10 +1,14 @@
 """What the service answers, as values: no rules, no I/O, nothing that can fail."""
 
 import re
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import attrs
 
 from zai_images._api.frozen_json import NOTHING, FrozenJSON
+
+LIFETIME = timedelta(days=30)  # by the documentation; some hosts say less in the link
 
 
 def masked(url: str) -> str:
@@ -14,10 +18,20 @@ def masked(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//***@", head) + ("?***" if mark else "")
 
 
+@attrs.define(kw_only=True)
+class RawResponse:
+    """An answer as it came, before anything has looked at it."""
+
+    status: int
+    body: bytes = attrs.field(repr=False)
+    retry_after: str | None = None
+    request_id: str | None = None
+
+
 @attrs.frozen(kw_only=True)
 class ContentFilter:
     """
-    Say what the service's content check found (`content_filter[]` on the API page).
+    A finding of the service's content check (`content_filter[]` on the API page).
 
     Attributes:
         role: `user` for the prompt, `assistant` for the picture, `history`; an unknown
@@ -32,7 +46,7 @@ class ContentFilter:
 @attrs.frozen(kw_only=True)
 class ImageURL:
     """
-    Hold one picture's link (`data[].url`).
+    The link of one picture (`data[].url`).
 
     The link is temporary (30 days by the documentation, less by some reports) and may
     carry a signature, so treat it as a secret.
@@ -45,7 +59,7 @@ class ImageURL:
 @attrs.frozen(kw_only=True)
 class ImageResponse:
     """
-    Hold a successful answer of the service: a picture that was made and paid for.
+    A successful answer of the service: a picture that was made and paid for.
 
     Attributes:
         created: When the service took the request, Unix seconds; None where the answer
@@ -66,3 +80,16 @@ class ImageResponse:
     def url(self) -> str:
         """The first picture's link."""
         return self.images[0].url
+
+
+def expiry(url: str, response: ImageResponse | None) -> datetime | None:
+    """Tell when a link dies: by its own `Expires`, else by the documented 30 days."""
+    try:
+        stated = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
+        if stated.isascii() and stated.isdigit():
+            return datetime.fromtimestamp(int(stated), UTC)
+        if response is not None and response.created is not None:
+            return datetime.fromtimestamp(response.created, UTC) + LIFETIME
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None

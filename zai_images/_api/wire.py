@@ -1,7 +1,7 @@
 """
 JSON in and out: the one place that knows cattrs.
 
-Nothing is coerced: a null where a text belongs is a fault, never the word "None".
+Nothing is coerced: a null where a text belongs counts as absent.
 """
 
 import json
@@ -9,52 +9,12 @@ import math
 import re
 from typing import Any
 
-import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from zai_images._api.frozen_json import NOTHING, FrozenJSON
 from zai_images._api.request import ImageRequest
-from zai_images._api.response import ContentFilter, ImageResponse, ImageURL
-
-
-@attrs.define(kw_only=True)
-class RawResponse:
-    """Hold an answer before anything has looked at it."""
-
-    status: int
-    body: bytes = attrs.field(repr=False)
-    retry_after: str | None = None
-    request_id: str | None = None
-
-
-def _strictly(kind: type) -> Any:  # noqa: ANN401 - a hook for cattrs
-    def check(value: object, _: object) -> object:
-        if type(value) is not kind:
-            raise ValueError(f"expected {kind.__name__}, got {type(value).__name__}")
-        return value
-
-    return check
-
-
-def _converter() -> Converter:
-    """Build a converter that changes nothing: cattrs alone makes null the word None."""
-    converter = Converter()
-    for kind in (str, int, float, bool):
-        converter.register_structure_hook(kind, _strictly(kind))
-    converter.register_unstructure_hook(
-        ImageRequest,
-        make_dict_unstructure_fn(
-            ImageRequest,
-            converter,
-            quality=override(unstruct_hook=_words, omit_if_default=True),
-            size=override(unstruct_hook=_words, omit_if_default=True),
-            user_id=override(omit_if_default=True),
-            id=override(omit=True),
-            extra=override(omit=True),
-        ),
-    )
-    return converter
+from zai_images._api.response import ContentFilter, ImageResponse, ImageURL, RawResponse
 
 
 def _words(value: object) -> str:
@@ -62,10 +22,16 @@ def _words(value: object) -> str:
     return str.__str__(value) if isinstance(value, str) else str(value)
 
 
-_CONVERTER = _converter()
+_UNSTRUCTURE_REQUEST = make_dict_unstructure_fn(
+    ImageRequest,
+    Converter(),
+    quality=override(unstruct_hook=_words, omit_if_default=True),
+    size=override(unstruct_hook=_words, omit_if_default=True),
+    user_id=override(omit_if_default=True),
+    id=override(omit=True),
+    extra=override(omit=True),
+)
 _WRITE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_UNSTRUCTURE_REQUEST = _CONVERTER.get_unstructure_hook(ImageRequest)
-_STRUCTURE = {kind: _CONVERTER.get_structure_hook(kind) for kind in (str, int)}
 
 
 def encode(request: ImageRequest) -> bytes:
@@ -78,9 +44,9 @@ def encode(request: ImageRequest) -> bytes:
 
 def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None:
     """
-    Take the picture out of an answer, or None where there is no usable one.
+    Read the picture of an answer, or None where there is no usable one.
 
-    What is understood is taken out of `body`. Only a link makes it usable. A fault in
+    What is understood is moved out of `body`. Only a link makes it usable. A fault in
     any other field is no reason to throw away what was paid for: such a field counts as
     absent and stays in `extra` as it came.
     """
@@ -88,9 +54,9 @@ def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None
     if not images or body.get("error") or body.get("success") is False:
         return None
     del body["data"]
-    created = _take(body, "created", int)
-    content_filter = _take_content_filter(body)
-    request_id = _take(body, "request_id", str) or raw.request_id
+    created = _pop(body, "created", int)
+    content_filter = _pop_content_filter(body)
+    request_id = _pop(body, "request_id", str) or raw.request_id
     return ImageResponse(
         created=created,
         images=images,
@@ -100,18 +66,12 @@ def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None
     )
 
 
-def _take(fields: dict[str, Any], name: str, kind: type[str | int]) -> Any:  # noqa: ANN401 - of that kind, or None
-    if name not in fields:
-        return None
-    try:
-        value: Any = _STRUCTURE[kind](fields[name], kind)
-    except ValueError:
-        return None
-    del fields[name]
-    return value
+def _pop(fields: dict[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401 - of that kind, or None
+    """Move a field out, unless it is of another kind: null is never the word None."""
+    return fields.pop(name) if type(fields.get(name)) is kind else None
 
 
-def _take_content_filter(fields: dict[str, Any]) -> tuple[ContentFilter, ...]:
+def _pop_content_filter(fields: dict[str, Any]) -> tuple[ContentFilter, ...]:
     if "content_filter" not in fields and "contentFilter" not in fields:
         return ()
     found = fields.get("content_filter", fields.get("contentFilter"))

@@ -8,7 +8,7 @@ from zai_images._batch.outcomes import Outcome
 
 class Outbox:
     """
-    Keep outcomes until they are read, in order where that is asked for.
+    The outcomes that wait to be read, in order where that is asked for.
 
     Args:
         ordered: Hold an outcome back until all before it are there.
@@ -49,7 +49,7 @@ class Outbox:
         self.news.set()
 
     def get(self) -> Outcome | None:
-        """Take the next outcome, if one is ready."""
+        """Return the next outcome, if one is ready."""
         if not self._ready:
             return None
         self._waiting -= 1
@@ -62,7 +62,7 @@ class Outbox:
         self._early.clear()
 
     def rest(self) -> list[Outcome]:
-        """Take all that nobody has read."""
+        """Empty it of all that nobody has read."""
         self.flush()
         unread = list(self._ready)
         self._ready.clear()

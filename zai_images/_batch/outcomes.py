@@ -13,7 +13,7 @@ from zai_images._picture.picture import Picture
 @attrs.frozen(kw_only=True)
 class Done:
     """
-    Hold a picture that was made.
+    A picture that was made.
 
     Attributes:
         index: The item's place in the input, from 0.
@@ -37,7 +37,7 @@ class Done:
 @attrs.frozen(kw_only=True)
 class Failed:
     """
-    Hold an item that did not become a picture; `error.billed` says what it cost.
+    An item that did not become a picture; `error.billed` says what it cost.
 
     Attributes:
         index: The item's place in the input, from 0.
@@ -71,7 +71,7 @@ Outcome = Done | Failed
 @attrs.frozen(kw_only=True)
 class Unfinished:
     """
-    Hold an item that left the batch without an outcome.
+    An item that left the batch without an outcome.
 
     Attributes:
         index: The item's place in the input, from 0.
@@ -89,7 +89,7 @@ class Unfinished:
 @attrs.frozen(kw_only=True)
 class BatchSummary:
     """
-    Sum up a batch.
+    The counts of a batch.
 
     Attributes:
         done: Pictures made.
@@ -112,7 +112,7 @@ class BatchSummary:
 
 @attrs.define
 class Counts:
-    """Count outcomes as they are read."""
+    """The counts of the outcomes as they are read."""
 
     done: int = 0
     failed: int = 0

@@ -1,13 +1,7 @@
 """Batches: many prompts in, outcomes out, streamed or awaited as a list."""
 
 import asyncio
-from collections.abc import (
-    AsyncIterable,
-    AsyncIterator,
-    Generator,
-    Iterable,
-    Mapping,
-)
+from collections.abc import AsyncIterable, Generator, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,18 +19,15 @@ from zai_images._batch.outcomes import (
     Unfinished,
     paid,
 )
-from zai_images._batch.workers import Fanout
+from zai_images._batch.source import Requests, Source
+from zai_images._batch.workers import Phase, WorkerPool
+from zai_images._session.requester import Requester
 from zai_images._session.session import ImageSession
-
-Requests = (
-    Iterable[str | ImageRequest | Mapping[str, Any]]
-    | AsyncIterable[str | ImageRequest | Mapping[str, Any]]
-)
 
 
 class BatchRunner:
     """
-    Make a picture of each item of an iterable, many at once.
+    A runner that makes a picture of each item of an iterable, many at once.
 
     Args:
         session: The session whose places, budget and policy are used.
@@ -81,12 +72,18 @@ class BatchRunner:
             )
         if not isinstance(requests, Iterable | AsyncIterable):
             raise TypeError(f"{type(requests).__name__} cannot be iterated")
-        return BatchRun(self, requests)
+        return BatchRun(
+            self.session.requester,
+            requests,
+            limit=self.limit,
+            download=self.download,
+            ordered=self.ordered,
+        )
 
 
 class BatchRun:
     """
-    Run a batch once: await it for a list, or stream it.
+    One run of a batch: await it for a list, or stream it.
 
     `await run` gives exactly one outcome for each item, in the order of the input;
     what was never sent is a `Failed` with the error that stopped the batch and
@@ -98,12 +95,22 @@ class BatchRun:
     then it is waited for. Either way `abandoned` and `unsent` say what was left.
     """
 
-    def __init__(self, runner: BatchRunner, requests: Requests) -> None:
-        self._runner = runner
-        self._requests = requests
-        self._source = _iterate(requests)
+    def __init__(
+        self,
+        requester: Requester,
+        requests: Requests,
+        *,
+        limit: int | None = None,
+        download: bool = False,
+        ordered: bool = False,
+    ) -> None:
+        self._requester = requester
+        self._source = Source(requests)
+        self._limit = limit
+        self._download = download
+        self._ordered = ordered
         self._group = asyncio.TaskGroup()
-        self._fanout: Fanout | None = None
+        self._pool: WorkerPool | None = None
         self._collecting = False
         self._inside = False
         self._raised = False
@@ -117,15 +124,15 @@ class BatchRun:
 
     def __repr__(self) -> str:
         ran = "running" if self._inside else "ended"
-        state = ran if self._fanout is not None else "new"
+        state = ran if self._pool is not None else "new"
         counts = self._counts
         return f"<BatchRun {state}, {counts.done} done, {counts.failed} failed>"
 
     def stop(self) -> None:
         """Send nothing new; what is in flight is still yielded."""
         self._stop_early = True
-        if self._fanout is not None:
-            self._fanout.stop()
+        if self._pool is not None:
+            self._pool.stop()
 
     @property
     def summary(self) -> BatchSummary:
@@ -133,8 +140,8 @@ class BatchRun:
         counts = self._counts
         answered = sum(left.response is not None for left in self.abandoned)
         elapsed = 0.0
-        if self._fanout is not None:
-            now = self._fanout.loop.time()
+        if self._pool is not None:
+            now = self._pool.loop.time()
             elapsed = (now if self._ended is None else self._ended) - self._begun
         return BatchSummary(
             done=counts.done,
@@ -147,25 +154,25 @@ class BatchRun:
         )
 
     async def __aenter__(self) -> Self:
-        if self._fanout is not None:
+        if self._pool is not None:
             raise RuntimeError("a BatchRun runs once; call runner.run() again")
         await self._group.__aenter__()
-        runner = self._runner
-        self._fanout = Fanout(
-            runner.session,
+        self._pool = WorkerPool(
+            self._requester,
             self._source,
             self._group,
-            runner.limit,
-            download=runner.download,
-            ordered=runner.ordered and not self._collecting,
+            self._limit,
+            download=self._download,
+            ordered=self._ordered and not self._collecting,
             collecting=self._collecting,
         )
         # One list each, so that what is read during the run is current.
-        self.unsent, self.abandoned = self._fanout.unsent, self._fanout.abandoned
+        ending = self._pool.ending
+        self.unsent, self.abandoned = ending.unsent, ending.abandoned
         self._inside = True
-        self._begun = self._fanout.loop.time()
+        self._begun = self._pool.loop.time()
         if self._stop_early:
-            self._fanout.stop()
+            self._pool.stop()
         return self
 
     async def __aexit__(
@@ -174,42 +181,42 @@ class BatchRun:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        fanout = self._running()
+        pool = self._running()
         self._inside = False
-        if not fanout.stopping or kind is asyncio.CancelledError:
-            fanout.cancel()
+        if pool.phase is Phase.RUNNING or kind is asyncio.CancelledError:
+            pool.cancel()
         try:
             # Errors of the block stay as they are: a group would wrap them.
             await self._group.__aexit__(None, None, None)
         finally:
-            self.abandoned.extend(paid(fanout.leftovers()))
-            self._ended = fanout.loop.time()
-        if error is None and fanout.crash is not None and not self._raised:
+            self.abandoned.extend(paid(pool.leftovers()))
+            self._ended = pool.loop.time()
+        if error is None and pool.ending.crash is not None and not self._raised:
             if self.finished:  # who only awaited the run holds nothing else of it
-                fanout.crash.add_note(
+                pool.ending.crash.add_note(
                     f"{len(self.finished)} outcomes had finished; they are this "
                     "exception's attribute `finished`, and the run's."
                 )
-                fanout.crash.finished = self.finished  # type: ignore[attr-defined]
-            raise fanout.crash
+                pool.ending.crash.finished = self.finished  # type: ignore[attr-defined]
+            raise pool.ending.crash
 
-    def _running(self) -> Fanout:
-        if self._fanout is None or not self._inside:
+    def _running(self) -> WorkerPool:
+        if self._pool is None or not self._inside:
             raise RuntimeError(
                 "iterate inside the run's own block: async with runner.run(...) as run"
             )
-        return self._fanout
+        return self._pool
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Outcome:
-        fanout = self._running()
-        outcome = await fanout.next_outcome()
+        pool = self._running()
+        outcome = await pool.next_outcome()
         if outcome is not None:
             self._counts.add(outcome)
             return outcome
-        stopped_by = fanout.crash or fanout.error
+        stopped_by = pool.ending.crash or pool.ending.error
         if stopped_by is not None and not self._raised:
             self._raised = True
             raise stopped_by
@@ -222,26 +229,22 @@ class BatchRun:
         """Run to the end; `finished` keeps what was there if this is cut short."""
         self._collecting = True
         async with self:
-            fanout = self._running()
-            while (outcome := await fanout.next_outcome()) is not None:
+            pool = self._running()
+            while (outcome := await pool.next_outcome()) is not None:
                 self._counts.add(outcome)
                 self.finished.append(outcome)
-        await self._add_unsent(fanout)
+        await self._add_unsent(pool)
         return sorted(self.finished, key=lambda one: one.index)
 
-    async def _add_unsent(self, fanout: Fanout) -> None:
+    async def _add_unsent(self, pool: WorkerPool) -> None:
         """Give every item that was not sent its outcome, down to the input's end."""
-        error = fanout.error or ZaiImagesError(
+        error = pool.ending.error or ZaiImagesError(
             "Not sent: the batch was stopped by stop(). Nothing was billed."
         )
         for left in self.unsent:
             self._fail(left.index, left.request, error, left.attempts)
-        index = fanout.pulled
-        async for raw in self._source:
+        async for index, raw in self._source.rest():
             self._fail(index, raw, error)
-            index += 1
-            if index % 100 == 0:
-                await asyncio.sleep(0)  # the rest of the loop lives too
 
     def _fail(
         self, index: int, raw: object, error: ZaiImagesError, attempts: int = 0
@@ -253,24 +256,3 @@ class BatchRun:
         outcome = Failed(index=index, request=request, error=error, attempts=attempts)
         self._counts.add(outcome)
         self.finished.append(outcome)
-
-
-class _Plain:
-    """Read a plain iterable as an asynchronous one, without a generator to clean up."""
-
-    def __init__(self, iterable: Iterable[object]) -> None:
-        self._iterator = iter(iterable)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> object:
-        for item in self._iterator:
-            return item
-        raise StopAsyncIteration
-
-
-def _iterate(requests: Requests) -> AsyncIterator[object]:
-    if isinstance(requests, AsyncIterable):
-        return aiter(requests)
-    return _Plain(requests)

@@ -1,32 +1,78 @@
 """
 The workers behind a batch: they pull, call, fetch and deliver.
 
-A worker pulls only while it has the turn, and gives the turn back when its item has a
-place: so at most one pulled item waits without one, and there is no task for an item
-that is still in the input. Idle workers wait for the turn; one more is started only
+A worker pulls only while it holds the source's lock, and releases it when its item has
+a place: so at most one pulled item waits without one, and there is no task for an item
+that is still in the input. Idle workers wait for the lock; one more is started only
 when a place was found and nobody waits.
 """
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
+import enum
 
-from zai_images._api.errors import AnswerLostError, ZaiImagesError
+import attrs
+
+from zai_images._api.errors import AnswerLostError, Billed, ZaiImagesError
 from zai_images._api.request import ImageRequest, as_request
-from zai_images._batch.item import Item, StoppedError
+from zai_images._api.response import ImageResponse, RawResponse
 from zai_images._batch.outbox import Outbox
 from zai_images._batch.outcomes import Done, Failed, Outcome, Unfinished
-from zai_images._batch.turn import Turn
-from zai_images._session.session import ImageSession
+from zai_images._batch.source import Source
+from zai_images._session.requester import Requester
 
 
-class Fanout:
-    """Run a batch's workers in a task group that belongs to the run."""
+class Phase(enum.Enum):
+    """How far a batch is on the way to its end."""
+
+    RUNNING = enum.auto()
+    STOPPING = enum.auto()  # nothing new is sent; what is in service goes on
+    CANCELLED = enum.auto()  # everything is broken off
+
+
+@attrs.define
+class Ending:
+    """
+    Why a batch ends, and what it leaves behind.
+
+    Attributes:
+        error: What stopped it, of this library's errors.
+        crash: What ended it that is nobody's outcome: the input's own error, a bug.
+        models: The models of which no more is sent, and why.
+        unsent: What was pulled and not sent.
+        abandoned: What was sent, and whose outcome nobody gets.
+    """
+
+    error: ZaiImagesError | None = None
+    crash: BaseException | None = None
+    models: dict[str, ZaiImagesError] = attrs.field(factory=dict)
+    unsent: list[Unfinished] = attrs.field(factory=list)
+    abandoned: list[Unfinished] = attrs.field(factory=list)
+
+
+class StoppedError(Exception):
+    """Raised to keep an item from being sent after the batch was stopped."""
+
+
+class WorkerPool:
+    """
+    The workers of a batch, in a task group that belongs to the run.
+
+    Args:
+        requester: What makes and fetches the pictures.
+        source: The input.
+        group: Where the workers live.
+        limit: A ceiling on this batch's generations in flight.
+        download: Whether the pictures are fetched too.
+        ordered: Whether outcomes are given in the order of the input.
+        collecting: Whether the run owes an outcome for every item of the input, and so
+            must not lose one half pulled.
+    """
 
     def __init__(  # noqa: PLR0913 - the runner's settings, one by one
         self,
-        session: ImageSession,
-        source: AsyncIterator[object],
+        requester: Requester,
+        source: Source,
         group: asyncio.TaskGroup,
         limit: int | None,
         *,
@@ -35,28 +81,18 @@ class Fanout:
         collecting: bool,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.error: ZaiImagesError | None = None
-        self.crash: BaseException | None = None
-        self.stopping = False
-        self._cancelled = False
-        self.exhausted = False
-        self.pulled = 0
-        self.unsent: list[Unfinished] = []
-        self.abandoned: list[Unfinished] = []
-        self._session = session
+        self.phase = Phase.RUNNING
+        self.ending = Ending()
+        self._requester = requester
         self._source = source
         self._group = group
         self._ceiling = asyncio.Semaphore(limit) if limit is not None else None
         self._download = download
-        self._outbox = Outbox(2 * session.config.max_downloads, ordered=ordered)
-        # A run that owes an outcome for every item must not lose one half pulled.
         self._collecting = collecting
-        self._puller: asyncio.Task[None] | None = None
-        self._turn = Turn()
+        self._outbox = Outbox(2 * requester.config.max_downloads, ordered=ordered)
+        self._workers: dict[asyncio.Task[None], Item | None] = {}
         self._idle = 0
         self._resting = 0
-        self._workers: dict[asyncio.Task[None], Item | None] = {}
-        self._stopped_models: dict[str, ZaiImagesError] = {}
         self._hire()
 
     # What the run asks of it.
@@ -73,10 +109,10 @@ class Fanout:
 
     def stop(self, error: ZaiImagesError | None = None) -> None:
         """Send nothing new; what is in service goes on and is delivered."""
-        if self.stopping:
+        if self.phase is not Phase.RUNNING:
             return
-        self.stopping = True
-        self.error = error
+        self.phase = Phase.STOPPING
+        self.ending.error = error
         self._outbox.room.set()
         self._cancel_waiting()
         # Whoever stops it from within a call may be about to wait for a next try.
@@ -93,44 +129,51 @@ class Fanout:
         for worker, item in self._workers.items():
             if worker is current:
                 continue  # it finds out by itself
-            pulls_on = self._collecting and worker is self._puller
+            pulls_on = self._collecting and worker is self._source.puller
             if item.waits if item is not None else not pulls_on:
                 worker.cancel()
 
     def cancel(self) -> None:
         """Break everything off."""
-        self.stopping = self._cancelled = True
+        self.phase = Phase.CANCELLED
         for worker in self._workers:
             worker.cancel()
 
     def leftovers(self) -> list[Outcome]:
-        """Take the outcomes that nobody has read."""
+        """Empty the outbox of the outcomes that nobody has read."""
         return self._outbox.rest()
 
     # What an item asks of it.
 
     def check(self, model: str) -> None:
-        """Refuse what must not be sent any more."""
-        if self.stopping:
+        """
+        Refuse what must not be sent any more.
+
+        Raises:
+            StoppedError: The batch is stopped.
+            ZaiImagesError: What stopped the pictures of this model.
+        """
+        if self.phase is not Phase.RUNNING:
             raise StoppedError
-        if (error := self._stopped_models.get(model)) is not None:
+        if (error := self.ending.models.get(model)) is not None:
             raise copy.copy(error)  # each item its own
 
-    def pass_turn(self, item: Item) -> None:
+    def let_pull(self, item: "Item") -> None:
         """Let the next worker pull, and start one if nobody waits to."""
-        if not item.has_turn:
+        if not item.pulls:
             return
-        item.has_turn = False
-        self._turn.give_back()
-        if not self._idle and not self.exhausted and not self.stopping:
+        item.pulls = False
+        self._source.lock.release()
+        running = self.phase is Phase.RUNNING
+        if not self._idle and running and not self._source.exhausted:
             self._hire()
 
-    def rest(self, item: Item, *, resting: bool) -> None:
+    def rest(self, item: "Item", *, resting: bool) -> None:
         """Note that an item waits to be sent again; nothing is pulled meanwhile."""
         item.resting = resting
         self._resting += 1 if resting else -1
         self._outbox.room.set()
-        if resting and self.stopping:
+        if resting and self.phase is not Phase.RUNNING:
             # If it is to be sent again it sleeps by then; if not, it is done.
             self.loop.call_soon(self._cancel_waiting)
 
@@ -152,74 +195,64 @@ class Fanout:
         while (item := await self._pull(worker)) is not None:
             self._workers[worker] = item
             try:
-                await self._carry_out(item)
+                await self._run_item(item)
             finally:
                 self._workers[worker] = None
                 if item.resting:
                     self.rest(item, resting=False)
                 self._idle += 1
-                self.pass_turn(item)
+                self.let_pull(item)
 
-    async def _pull(self, worker: asyncio.Task[None]) -> Item | None:
-        """Take the turn and pull; None at the end of the input or of the run."""
+    async def _pull(self, worker: "asyncio.Task[None]") -> "Item | None":
+        """Wait for the lock and an item; None at the end of the input or of the run."""
+        source = self._source
         try:
-            while not self._turn.take():
-                await self._turn.given_back()
+            await source.lock.acquire()
         finally:
             self._idle -= 1
         item = None
         try:
-            while not self.stopping and (self._outbox.full or self._resting):
+            while self.phase is Phase.RUNNING and (self._outbox.full or self._resting):
                 self._outbox.room.clear()
                 await self._outbox.room.wait()
-            if not self.stopping and not self.exhausted:
-                self._puller = worker
-                raw = await anext(self._source)
-                item = Item(self, self.pulled, raw)
-                self.pulled += 1
-        except StopAsyncIteration:
-            self.exhausted = True
-        except asyncio.CancelledError as error:
-            if worker.cancelling():
-                raise
-            # Not ours: something the input waits for was cancelled.
-            self.exhausted = True
-            self._crashed(error)
-        except Exception as error:  # noqa: BLE001 - the caller's own iterator failed
-            self.exhausted = True
-            self._crashed(error)
+            if self.phase is Phase.RUNNING and not source.exhausted:
+                found = await source.pull(worker)
+                if found is not None:
+                    item = Item(self, *found)
+                elif source.crash is not None:
+                    self._crashed(source.crash)
         finally:
-            self._puller = None
             if item is None:
-                self._turn.give_back()
-        if item is not None and self.stopping:
+                source.lock.release()
+        if item is not None and self.phase is not Phase.RUNNING:
             self._set_aside(item)
-            self._turn.give_back()
+            source.lock.release()
             return None
         return item
 
-    async def _carry_out(self, item: Item) -> None:
+    async def _run_item(self, item: "Item") -> None:
         picture = None
         try:
             item.request = request = as_request(item.request)
             self.check(request.model)
-            answer = await self._session._answer(  # noqa: SLF001 - the internal door for batches
+            answer = await self._requester.answer(
                 request, ledger=item, ceiling=self._ceiling, batch=True
             )
             item.response = answer.response
             self._outbox.expect()
             if self._download:
-                picture = await self._session._fetch(answer)  # noqa: SLF001 - same
+                picture = await self._requester.fetch(answer)
         except ZaiImagesError as error:
             self._heed(error, item)
-            self._outbox.put(_failed(item, error), expected=item.response is not None)
+            self._outbox.put(item.failed(error), expected=item.response is not None)
         except StoppedError:
             self._set_aside(item)
         except asyncio.CancelledError:
-            if self._cancelled or not item.maybe_billed or item.response is not None:
+            known = item.response is not None or not item.maybe_billed
+            if self.phase is Phase.CANCELLED or known:
                 self._set_aside(item)
             else:
-                self._outbox.put(_stopped_short(item), expected=False)
+                self._outbox.put(item.stopped_short(), expected=False)
             raise
         except Exception as error:  # noqa: BLE001 - not ours, so it ends the run
             self._set_aside(item)
@@ -236,19 +269,19 @@ class Fanout:
             )
             self._outbox.put(done, expected=True)
 
-    def _heed(self, error: ZaiImagesError, item: Item) -> None:
+    def _heed(self, error: ZaiImagesError, item: "Item") -> None:
         """Stop what an error stops."""
         if error.stops == "everything":
             self.stop(error)
         elif error.stops == "model" and isinstance(item.request, ImageRequest):
-            self._stopped_models[item.request.model] = error
+            self.ending.models[item.request.model] = error
 
     def _crashed(self, error: BaseException) -> None:
-        if self.crash is None:
-            self.crash = error
+        if self.ending.crash is None:
+            self.ending.crash = error
         self.stop()
 
-    def _set_aside(self, item: Item) -> None:
+    def _set_aside(self, item: "Item") -> None:
         left = Unfinished(
             index=item.index,
             request=item.request,
@@ -256,25 +289,83 @@ class Fanout:
             attempts=item.attempts,
         )
         gone = item.maybe_billed or item.response is not None
-        (self.abandoned if gone else self.unsent).append(left)
+        (self.ending.abandoned if gone else self.ending.unsent).append(left)
 
 
-def _failed(item: Item, error: ZaiImagesError) -> Failed:
-    return Failed(
-        index=item.index,
-        request=item.request,
-        error=error,
-        response=item.response,
-        queued=item.queued,
-        latency=item.latency,
-        attempts=item.attempts,
-    )
+class Item:
+    """
+    One item on its way through its attempts: the batch's ledger of its call.
 
+    Attributes:
+        request: What was asked for; the raw item until a request is made of it.
+        response: The answer, once it is there.
+        pulls: Whether the worker that has it still holds the source's lock.
+        in_service: Whether something of it is at the service.
+        resting: Whether it waits to be sent again.
+        latency: Seconds in service, of its last attempt.
+    """
 
-def _stopped_short(item: Item) -> Failed:
-    """Tell of an item that was stopped in the pause before its next try."""
-    error = AnswerLostError(
-        "The batch was stopped before this was tried again. Its last attempt may "
-        "have been billed; look at the account's bill before you ask again."
-    )
-    return _failed(item, error)
+    response: ImageResponse | None = None
+    pulls = True
+    in_service = False
+    resting = False
+    maybe_billed = False
+    attempts = 0
+    latency = 0.0
+    _served = 0.0
+
+    def __init__(self, pool: WorkerPool, index: int, raw: object) -> None:
+        self._pool = pool
+        self.index = index
+        self.request = raw
+        self._pulled_at = self._sent_at = pool.loop.time()
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing of it is at the service and nothing is known of it."""
+        return not self.in_service and self.response is None
+
+    async def before_send(self, request: ImageRequest, attempt: int) -> None:
+        """Note that a place was found; refuse to go on where a stop came first."""
+        self._pool.check(request.model)
+        self._pool.let_pull(self)
+        if self.resting:
+            self._pool.rest(self, resting=False)
+        self.in_service = True
+        self.attempts = attempt
+        self._sent_at = self._pool.loop.time()
+
+    async def answered(self, raw: RawResponse) -> None:
+        """Take no note: the session judges it."""
+
+    async def settled(self, attempt: int, billed: Billed) -> None:
+        """Note that the place is free again."""
+        del attempt
+        if not self.in_service:
+            return  # it was refused before it began
+        self.in_service = False
+        self.maybe_billed = self.maybe_billed or billed != "no"
+        self.latency = self._pool.loop.time() - self._sent_at
+        self._served += self.latency
+        if billed == "no":
+            self._pool.rest(self, resting=True)
+
+    def failed(self, error: ZaiImagesError) -> Failed:
+        """Make the outcome of an item that ended in an error."""
+        return Failed(
+            index=self.index,
+            request=self.request,
+            error=error,
+            response=self.response,
+            queued=self._pool.loop.time() - self._pulled_at - self._served,
+            latency=self.latency,
+            attempts=self.attempts,
+        )
+
+    def stopped_short(self) -> Failed:
+        """Make the outcome of an item that was stopped in the pause before a try."""
+        error = AnswerLostError(
+            "The batch was stopped before this was tried again. Its last attempt may "
+            "have been billed; look at the account's bill before you ask again."
+        )
+        return self.failed(error)

@@ -29,7 +29,7 @@ _LOCAL_NAME = re.compile(
 
 
 class AddressRefusedError(OSError):
-    """Say that a link leads where no picture of the service can be."""
+    """Raised when a link leads where no picture of the service can be."""
 
 
 def is_public(address: Address) -> bool:
@@ -66,7 +66,7 @@ def check_address(text: str, *, loopback: bool) -> None:
 
 def check_link(url: str, *, loopback: bool, proxied: bool) -> URL:
     """
-    Refuse a link by what can be read off it; return it as it shall be fetched.
+    Refuse a link by what can be read off it; return it as it is to be fetched.
 
     Behind a proxy this is all that can be done: the proxy resolves the name.
 

@@ -10,18 +10,18 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
 from zai_images._http.connector import is_dead, is_spoilt
-from zai_images._http.deadlines import Clock
+from zai_images._http.deadlines import Deadlines
 
 BODY_LIMIT = 2**20  # bytes; an answer is a few hundred
 
 
-class Sending(BytesPayload):
+class RequestBody(BytesPayload):
     """
-    A body that sees its own writing begin, and starts its clock there.
+    A body that sees its own writing begin, and starts its deadline there.
 
     That is the last moment at which a kept-alive connection can be found dead for
-    free: the service closed it and the news is in the kernel, not yet with the loop.
-    Or something came over it unasked, which must not be taken for our answer.
+    free: the service has closed it, and the news is in the kernel but not yet with the
+    loop. Or something came over it unasked, which must not be taken for our answer.
 
     Attributes:
         written: Whether the first byte may have left.
@@ -29,12 +29,14 @@ class Sending(BytesPayload):
         received: What has come of the answer's body.
     """
 
-    def __init__(self, body: bytes, clock: Clock, on_write: Callable[[], None]) -> None:
+    def __init__(
+        self, body: bytes, deadlines: Deadlines, on_write: Callable[[], None]
+    ) -> None:
         super().__init__(body, content_type="application/json")
         self.written = False
         self.expired = False
         self.received: list[bytes] = []
-        self._clock = clock
+        self._deadlines = deadlines
         self._on_write = on_write
         self._transport: asyncio.Transport | None = None
         self._plain: asyncio.Transport | None = None
@@ -48,7 +50,7 @@ class Sending(BytesPayload):
         if self._transport and self._transport.get_extra_info("ssl_object") is None:
             self._plain = self._transport
         self.written = True
-        self._clock.start(self)
+        self._deadlines.start(self)
         self._on_write()
         await super().write_with_length(writer, content_length)
 
@@ -71,7 +73,7 @@ class Sending(BytesPayload):
             self._plain.abort()
 
 
-async def read(response: aiohttp.ClientResponse, sent: Sending) -> bytes:
+async def read(response: aiohttp.ClientResponse, sent: RequestBody) -> bytes:
     """Read a body to its end, where the connection is free again, or close it."""
     # It cannot be the answer to what was never sent. (One that a mock has made, as
     # aioresponses does, came over no wire: it has no version of HTTP.)

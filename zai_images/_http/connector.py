@@ -40,7 +40,7 @@ def is_spoilt(holder: object) -> bool:
 
 
 class Pool(aiohttp.TCPConnector):
-    """Keep connections alive, and hand out none that is spoilt."""
+    """A connector that keeps connections alive, and hands out none that is spoilt."""
 
     async def connect(
         self,

@@ -1,22 +1,22 @@
-"""One timer for all attempts in flight."""
+"""The deadlines of all attempts, kept by one timer."""
 
 import asyncio
 from typing import Protocol
 
 
 class Attempt(Protocol):
-    """Something that can be given up."""
+    """What can be given up."""
 
     def expire(self) -> None:
         """End it: its time is up."""
         ...
 
 
-class Clock:
+class Deadlines:
     """
-    Let no attempt take longer than `total` seconds.
+    The deadlines of all attempts in flight, `total` seconds after each began.
 
-    All have the same time, so they come due in the order in which they started, and one
+    All have the same time, so they come due in the order in which they started: one
     timer is enough however many there are.
     """
 

@@ -8,23 +8,20 @@ connects to it, after every redirect.
 
 import asyncio
 import socket
-from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import urljoin
 
 import aiohttp
 from yarl import URL
 
-from zai_images._api.response import ImageResponse
 from zai_images._config import SessionConfig
 from zai_images._http.addresses import AddressRefusedError, check_address, check_link
 from zai_images._http.connector import Pool
 from zai_images._picture.header import NotAPictureError
-from zai_images._picture.picture import FetchError, Picture, inspect
+from zai_images._picture.picture import Picture, inspect
 
 PICTURE_LIMIT = 64 * 2**20  # bytes; pictures of a few MiB are usual
 JOINED_HERE = 2**20  # bytes; copying more would hold the loop up for milliseconds
 REDIRECTS = 3
-LIFETIME = timedelta(days=30)  # by the documentation; some hosts say less in the link
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 # One client reports that robot-like headers get a 404 here.
 _HEADERS = {
@@ -34,8 +31,25 @@ _HEADERS = {
 }
 
 
+class FetchError(Exception):
+    """
+    Raised when one try to fetch a picture failed.
+
+    Attributes:
+        fresh: A new link may answer like this for some seconds (404).
+        lasting: Another try would end the same.
+    """
+
+    def __init__(
+        self, reason: str, *, fresh: bool = False, lasting: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.fresh = fresh
+        self.lasting = lasting
+
+
 class Downloader:
-    """Fetch pictures over a pool that shares nothing with the API's."""
+    """The pool that fetches pictures; it shares nothing with the API's."""
 
     def __init__(self, config: SessionConfig) -> None:
         self._loopback = config.loopback
@@ -141,16 +155,3 @@ def _unreached(error: Exception) -> FetchError:
     if isinstance(error, TimeoutError):
         return FetchError("it took too long")
     return FetchError(f"the connection failed ({type(error).__name__})")
-
-
-def expiry(url: str, response: ImageResponse | None) -> datetime | None:
-    """Tell when a link dies: by its own `Expires`, else by the documented 30 days."""
-    try:
-        stated = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
-        if stated.isascii() and stated.isdigit():
-            return datetime.fromtimestamp(int(stated), UTC)
-        if response is not None and response.created is not None:
-            return datetime.fromtimestamp(response.created, UTC) + LIFETIME
-    except (ValueError, OverflowError, OSError):
-        pass
-    return None

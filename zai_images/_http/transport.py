@@ -20,12 +20,12 @@ from zai_images._api.errors import (
     TransportError,
     ZaiImagesError,
 )
-from zai_images._api.wire import RawResponse
-from zai_images._config import Secret, SessionConfig, is_loopback, masked_credentials
-from zai_images._http.body import Sending, read
+from zai_images._api.response import RawResponse
+from zai_images._config import SessionConfig, is_loopback
+from zai_images._http.body import RequestBody, read
 from zai_images._http.connector import Pool
-from zai_images._http.deadlines import Clock
-from zai_images._redact import bare, without
+from zai_images._http.deadlines import Deadlines
+from zai_images._redact import Secret, mask_credentials, redact, strip_traceback
 from zai_images._version import __version__
 
 PATH = "/images/generations"
@@ -34,7 +34,7 @@ _KEPT = 2000  # characters of a body that broke off
 
 @runtime_checkable
 class Transport(Protocol):
-    """Send one request body, and return the answer as it came."""
+    """What sends a request body and returns the answer as it came."""
 
     async def post(self, body: bytes, *, on_write: Callable[[], None]) -> RawResponse:
         """
@@ -59,7 +59,7 @@ Http = aiohttp.ClientSession | Transport
 
 
 class AiohttpTransport:
-    """Send over aiohttp, with a session of its own or a borrowed one."""
+    """The transport over aiohttp, with a session of its own or a borrowed one."""
 
     def __init__(
         self, config: SessionConfig, borrowed: aiohttp.ClientSession | None = None
@@ -68,7 +68,7 @@ class AiohttpTransport:
             raise ConfigurationError("no API key")  # has said so in a better sentence
         self._key = config.api_key
         self._url = config.base_url + PATH
-        self._clock = Clock(config.timeouts.total)
+        self._deadlines = Deadlines(config.timeouts.total)
         self._proxy = config.proxy or (
             _proxy_of_environment(config) if config.trust_env else None
         )
@@ -112,25 +112,25 @@ class AiohttpTransport:
         if self._session.closed:
             raise ConfigurationError("the aiohttp session given as http= is closed")
         handled = sys.exception()
-        sending = Sending(body, self._clock, on_write)
+        request = RequestBody(body, self._deadlines, on_write)
         try:
             response = await self._session.post(
                 self._url,
-                data=sending,
+                data=request,
                 headers=self._given,
                 timeout=self._timeout,
                 proxy=self._proxy,
                 allow_redirects=False,
                 raise_for_status=False,
             )
-            content = await read(response, sending)
+            content = await read(response, request)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failed = self._failed(error, handled, sending)
+            failed = self._failed(error, handled, request)
         else:
             return self._raw(response, content)
         finally:
-            self._clock.stop(sending)
-            sending.let_go()
+            self._deadlines.stop(request)
+            request.let_go()
         try:  # Here no variable holds an error that may quote the key.
             raise failed
         finally:
@@ -146,27 +146,27 @@ class AiohttpTransport:
         )
 
     def _failed(
-        self, error: Exception, handled: BaseException | None, sending: Sending
+        self, error: Exception, handled: BaseException | None, request: RequestBody
     ) -> ZaiImagesError:
         """Make an error of ours, caused by the other where that shows no secret."""
-        if sending.expired:
+        if request.expired:
             error = TimeoutError()
         told = f"{error!s} {error!r}"
         if isinstance(error, aiohttp.ClientError | OSError):
-            failed = self._judged(error, sending)
+            failed = self._judged(error, request)
             if self._masked(told) == told:
-                failed.__cause__ = bare(error, handled)
+                failed.__cause__ = strip_traceback(error, handled)
             return failed
-        if sending.written:
-            return self._judged(error, sending)
+        if request.written:
+            return self._judged(error, request)
         return ConfigurationError(
             "aiohttp cannot send with these settings: "
-            f"{self._masked(masked_credentials(error))}"
+            f"{self._masked(mask_credentials(error))}"
         )
 
-    def _judged(self, error: Exception, sending: Sending) -> TransportError:
+    def _judged(self, error: Exception, request: RequestBody) -> TransportError:
         what = str(self._masked(_words(error)))
-        if not sending.written:
+        if not request.written:
             return ConnectError(
                 f"No connection to {self._url} ({what}). Nothing was sent or billed. "
                 "Check the network and the base URL (ZAI_BASE_URL).",
@@ -175,12 +175,12 @@ class AiohttpTransport:
                 ),
             )
         if isinstance(error, TimeoutError):
-            what = f"no complete answer within {self._clock.total:g} s"
+            what = f"no complete answer within {self._deadlines.total:g} s"
         return AnswerLostError(
             f"The request was sent and its answer was lost ({what}). The picture may "
             "have been made and billed, so it was not asked for again; look at the "
             "account's bill before you do.",
-            body=self._masked(_begun(sending.received)),
+            body=self._masked(_begun(request.received)),
         )
 
     def scrub(self, error: ZaiImagesError) -> None:
@@ -189,11 +189,11 @@ class AiohttpTransport:
         vars(error).update({k: self._masked(v) for k, v in vars(error).items()})
 
     def _masked(self, value: Any) -> Any:  # noqa: ANN401 - the same, masked
-        return without(value, self._key)
+        return redact(value, self._key)
 
     async def aclose(self) -> None:
         """Close the pool, unless it was borrowed."""
-        self._clock.close()
+        self._deadlines.close()
         if not self._borrowed:
             await self._session.close()
 
@@ -206,7 +206,7 @@ def _begun(parts: list[bytes]) -> str:
 def _words(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error  # what happened, without aiohttp's view of the address
-    text = " ".join(masked_credentials(error).split())
+    text = " ".join(mask_credentials(error).split())
     text = "".join(char for char in text if char.isprintable())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

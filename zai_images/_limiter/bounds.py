@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 
-from zai_images._limiter.search import Sent
+from zai_images._limiter.search import Place
 
 FIRST_CEILING = 56
 LOOK_BACK = 10.0  # seconds over which a rate is measured
@@ -14,12 +14,12 @@ GROWTH = 1e-4
 _REMEMBERED = 10_000
 
 
-class Pace:
+class RateBound:
     """
-    Keep to a rate that the service tells with "too often" (1303).
+    A bound on the sends a second, learned from "too often" (1303).
 
-    Such a refusal touches nothing but this. The rate is cut once an episode, down to
-    one in ten seconds, and grows back by itself: slowly at first, then ever faster.
+    Such a refusal touches nothing but this. The rate is cut once an episode, at most
+    down to one send in ten seconds. It grows back by itself, slowly at first.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Pace:
             self._sends.popleft()
         self.next = max(now, self.next) + 1 / self.rate(now)
 
-    def on_refused(self, sent: Sent, now: float) -> None:
+    def on_refused(self, sent: Place, now: float) -> None:
         """Slow down to four fifths of what was just tried."""
         if sent.at < self._cut_at:
             return
@@ -50,9 +50,9 @@ class Pace:
         self.next = now + 1 / self._cut_to
 
 
-class Guard:
+class LatencyBound:
     """
-    Keep pictures inside their latency window where a service queues silently.
+    A bound that keeps pictures inside their latency window where a service queues.
 
     Behind a real limit this never acts: the service refuses, it does not queue. Where
     latency grows with the load all the same, Little's law gives the number of places:
@@ -79,7 +79,7 @@ class Guard:
         """Whether latency, not a refusal, is what bounds us."""
         return self._cut_at is not None
 
-    def on_answer(self, sent: Sent, now: float) -> None:
+    def on_answer(self, sent: Place, now: float) -> None:
         """Compare a latency with what is normal for its quality."""
         normal = self._normal(sent.quality, now - sent.at)
         if normal is None:
@@ -98,7 +98,7 @@ class Guard:
         elif self._load < 1.15:
             self._grow(sent, now, normal)
 
-    def _grow(self, sent: Sent, now: float, normal: float) -> None:
+    def _grow(self, sent: Place, now: float, normal: float) -> None:
         if self._cut_at is None:
             self.ceiling = max(self.ceiling, 2 * (sent.others + 1))
         elif now > self._next_growth:

@@ -1,9 +1,9 @@
 """
 The gate: who may send, and when.
 
-One for each model, shared by every caller of a session. Here is only the queue; what is
-decided stands in `_limit` (how many places there are) and `_pace` (how often, where the
-service minds, and how long a picture may take), put together in `_decision`.
+One for each model, shared by every caller of a session. Here is only the queue. What is
+decided stands in `search` (how many places there are) and `bounds` (how often, where
+the service minds, and how long a picture may take), put together in `policy`.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from collections.abc import Callable
 import attrs
 
 from zai_images._api.errors import RateLimitedError
-from zai_images._limiter.policy import Decision
-from zai_images._limiter.search import Sent
+from zai_images._limiter.policy import LimitPolicy
+from zai_images._limiter.search import Place
 
 OnChange = Callable[[int, int, str], None]
 
 
 class End(enum.Enum):
-    """Say how an attempt ended that was not refused."""
+    """The end of an attempt that was not refused."""
 
     UNSENT = enum.auto()
     ANSWER = enum.auto()
@@ -35,45 +35,45 @@ Verdict = End | RateLimitedError
 
 @attrs.frozen(order=True)
 class _Waiter:
-    """Stand in the queue: single calls before batches, refused ones first."""
+    """A call in the queue: single calls before batches, refused ones first."""
 
     batch: bool
     fresh: bool
     number: int
-    future: asyncio.Future[Sent] = attrs.field(order=False)
+    future: asyncio.Future[Place] = attrs.field(order=False)
     quality: str = attrs.field(order=False)
 
 
 class Gate:
     """
-    Let requests of one model go, each with a place of its own.
+    The gate that requests of one model pass, each with a place of its own.
 
     A place is taken for one attempt: never during a pause, a download or a disk write.
 
     Args:
-        decision: Who says when.
+        policy: What says when.
         on_change: Told of the old limit, the new one, and what it rests on.
     """
 
-    def __init__(self, decision: Decision, on_change: OnChange | None = None) -> None:
-        self.decision = decision
+    def __init__(self, policy: LimitPolicy, on_change: OnChange | None = None) -> None:
+        self.policy = policy
         self.in_flight = 0
         self._loop = asyncio.get_running_loop()
         self._on_change = on_change
-        self._told = decision.limit
+        self._told = policy.limit
         self._numbers = itertools.count()
         self._queue: list[_Waiter] = []
         self._alarm: asyncio.TimerHandle | None = None
 
-    def enter_at_once(self, quality: str) -> Sent | None:
+    def enter_at_once(self, quality: str) -> Place | None:
         """Take a place if one is free and nobody waits for it; None where not."""
         if self._queue:
             return None
         now = self._loop.time()
-        free, _ = self.decision.may_send(now, self.in_flight)
+        free, _ = self.policy.may_send(now, self.in_flight)
         return self._admit(quality, now) if free else None
 
-    async def enter(self, quality: str, *, batch: bool, again: bool) -> Sent:
+    async def enter(self, quality: str, *, batch: bool, again: bool) -> Place:
         """
         Wait for a place and take it; give it back with `leave`.
 
@@ -84,7 +84,7 @@ class Gate:
         """
         if (sent := self.enter_at_once(quality)) is not None:
             return sent
-        future: asyncio.Future[Sent] = self._loop.create_future()
+        future: asyncio.Future[Place] = self._loop.create_future()
         waiter = _Waiter(
             batch=batch,
             fresh=not again,
@@ -101,17 +101,17 @@ class Gate:
                 self.leave(future.result(), End.UNSENT)
             raise
 
-    def leave(self, sent: Sent, verdict: Verdict) -> None:
+    def leave(self, sent: Place, verdict: Verdict) -> None:
         """Give a place back, and learn from what became of the request."""
         now = self._loop.time()
         self.in_flight -= 1
         sent.at = min(sent.at, now)
         if verdict is End.UNSENT:
-            self.decision.on_withdrawn(sent)
+            self.policy.on_withdrawn(sent)
         elif isinstance(verdict, RateLimitedError):
-            self.decision.on_refused(sent, now, self.in_flight, verdict)
+            self.policy.on_refused(sent, now, self.in_flight, verdict)
         else:
-            self.decision.on_answer(sent, now, picture=verdict is End.PICTURE)
+            self.policy.on_answer(sent, now, picture=verdict is End.PICTURE)
         if self._queue or isinstance(verdict, RateLimitedError):
             # In the next turn, so that a refused request is back in the queue by then.
             self._loop.call_soon(self._let_in)
@@ -119,7 +119,7 @@ class Gate:
             self._tell()
 
     def _let_in(self) -> None:
-        """Let in whom the decision allows, and come back when it says so."""
+        """Let in whom the policy allows, and come back when it says so."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -128,7 +128,7 @@ class Gate:
             if self._queue[0].future.done():  # it was cancelled
                 heapq.heappop(self._queue)
                 continue
-            yes, ask_again = self.decision.may_send(now, self.in_flight)
+            yes, ask_again = self.policy.may_send(now, self.in_flight)
             if not yes:
                 if ask_again is not None and ask_again < math.inf:
                     when = max(ask_again, now + 1e-4)
@@ -138,14 +138,14 @@ class Gate:
             waiter.future.set_result(self._admit(waiter.quality, now))
         self._tell()
 
-    def _admit(self, quality: str, now: float) -> Sent:
-        sent = Sent(quality=quality, others=self.in_flight)
-        self.decision.on_send(sent, now)
+    def _admit(self, quality: str, now: float) -> Place:
+        sent = Place(quality=quality, others=self.in_flight)
+        self.policy.on_send(sent, now)
         self.in_flight += 1
         return sent
 
     def _tell(self) -> None:
-        limit = self.decision.limit
+        limit = self.policy.limit
         if limit != self._told and self._on_change is not None:
-            self._on_change(self._told, limit, self.decision.reason)
+            self._on_change(self._told, limit, self.policy.reason)
         self._told = limit

@@ -3,54 +3,17 @@
 import math
 import random
 from collections.abc import Mapping
-from typing import Protocol
 
-from zai_images._api.codes import OVERLOADED
+from zai_images._api.codes import OVERLOADED, TOO_MANY_IN_FLIGHT, TOO_OFTEN
 from zai_images._api.errors import RateLimitedError
 from zai_images._config import RetryPolicy
-from zai_images._limiter.bounds import Guard, Pace
-from zai_images._limiter.search import Limit, Sent
+from zai_images._limiter.bounds import LatencyBound, RateBound
+from zai_images._limiter.search import Limit, Place
 
 
-class Decision(Protocol):
-    """Say when to send; told of everything that happens."""
-
-    @property
-    def limit(self) -> int:
-        """How many places there are, as far as is known."""
-        ...
-
-    @property
-    def reason(self) -> str:
-        """What that number rests on."""
-        ...
-
-    def may_send(self, now: float, in_flight: int) -> tuple[bool, float | None]:
-        """Say whether one more may be sent, or when to ask again."""
-        ...
-
-    def on_send(self, sent: Sent, now: float) -> None:
-        """Note a request that goes out."""
-        ...
-
-    def on_refused(
-        self, sent: Sent, now: float, in_flight: int, error: RateLimitedError
-    ) -> None:
-        """Note a refusal."""
-        ...
-
-    def on_answer(self, sent: Sent, now: float, *, picture: bool) -> None:
-        """Note any other answer."""
-        ...
-
-    def on_withdrawn(self, sent: Sent) -> None:
-        """Note that a request did not reach the service."""
-        ...
-
-
-class Pauses:
+class Cooldown:
     """
-    Choose how long a refusal stops all sending: what runs goes on.
+    The pause in all sending after a refusal; what is in flight goes on.
 
     Args:
         first: Seconds for the first overload (1305, 1312), doubled at each.
@@ -63,7 +26,7 @@ class Pauses:
         self._overloads = 0
         self._begun = -math.inf
 
-    def seconds(self, error: RateLimitedError, sent: Sent, now: float) -> float:
+    def seconds(self, error: RateLimitedError, sent: Place, now: float) -> float:
         """Tell how long to wait after a refusal; 0 where the limit itself decides."""
         jitter = random.uniform(1.0, 1.25)
         if error.retry_after is not None:
@@ -80,15 +43,15 @@ class Pauses:
         self._overloads = 0
 
 
-class Adaptive:
+class AdaptivePolicy:
     """
-    Find the limit, under a ceiling that is the user's own.
+    The policy that finds the limit, under a ceiling that is the user's own.
 
     Args:
         windows: Documented seconds in service by quality.
         known: A limit known from before.
         ceiling: Never more than this in flight, and what that rests on.
-        pauses: How long refusals stop the sending.
+        cooldown: How long refusals stop the sending.
     """
 
     def __init__(
@@ -97,27 +60,30 @@ class Adaptive:
         *,
         known: int | None,
         ceiling: tuple[int, str],
-        pauses: Pauses,
+        cooldown: Cooldown,
     ) -> None:
         self._places = Limit(known)
-        self._guard = Guard(windows, known)
-        self._pace = Pace()
+        self._latency_bound = LatencyBound(windows, known)
+        self._rate_bound = RateBound()
         self._ceiling, self._bound = ceiling
-        self._pauses = pauses
+        self._cooldown = cooldown
         self._known = known
         self._refused = False
 
     @property
     def limit(self) -> int:
         """How many places there are, as far as is known."""
-        return min(self._places.places, self._guard.ceiling, self._ceiling)
+        return min(self._places.places, self._latency_bound.ceiling, self._ceiling)
 
     @property
     def reason(self) -> str:
         """What that number rests on."""
         if self._places.places >= self._ceiling:
             return self._bound
-        if self._guard.acted and self._guard.ceiling <= self._places.places:
+        if (
+            self._latency_bound.acted
+            and self._latency_bound.ceiling <= self._places.places
+        ):
             return "latency"
         if self._refused:
             return "refused"
@@ -125,52 +91,52 @@ class Adaptive:
 
     def may_send(self, now: float, in_flight: int) -> tuple[bool, float | None]:
         """Say whether one more may be sent, or when to ask again."""
-        if in_flight >= min(self._ceiling, self._guard.ceiling):
+        if in_flight >= min(self._ceiling, self._latency_bound.ceiling):
             return False, None  # the next answer asks again
-        if now < self._pace.next:
-            return False, self._pace.next
+        if now < self._rate_bound.next:
+            return False, self._rate_bound.next
         return self._places.may_send(now, in_flight)
 
-    def on_send(self, sent: Sent, now: float) -> None:
+    def on_send(self, sent: Place, now: float) -> None:
         """Note a request that goes out."""
         self._places.on_send(sent, now)
-        self._pace.on_send(now)
+        self._rate_bound.on_send(now)
 
     def on_refused(
-        self, sent: Sent, now: float, in_flight: int, error: RateLimitedError
+        self, sent: Place, now: float, in_flight: int, error: RateLimitedError
     ) -> None:
         """Learn from a refusal: a rate, an overload, or the number of places."""
-        pause = self._pauses.seconds(error, sent, now)
+        pause = self._cooldown.seconds(error, sent, now)
         if pause:
             self._places.pause(now + pause)
-        if error.code == "1302":
+        if error.code == TOO_MANY_IN_FLIGHT:
             self._refused = True
             self._places.on_refused(sent, now, in_flight)
             return
         self._places.on_withdrawn(sent)  # it says nothing about the places
-        if error.code == "1303":
-            self._pace.on_refused(sent, now)
+        if error.code == TOO_OFTEN:
+            self._rate_bound.on_refused(sent, now)
 
-    def on_answer(self, sent: Sent, now: float, *, picture: bool) -> None:
+    def on_answer(self, sent: Place, now: float, *, picture: bool) -> None:
         """Learn from an answer; a latency counts only where a picture came."""
         self._places.on_answer(sent, now)
         if picture:
-            self._guard.on_answer(sent, now)
-            self._pauses.over()
+            self._latency_bound.on_answer(sent, now)
+            self._cooldown.over()
 
-    def on_withdrawn(self, sent: Sent) -> None:
+    def on_withdrawn(self, sent: Place) -> None:
         """Note that a request did not reach the service."""
         self._places.on_withdrawn(sent)
 
 
-class Fixed:
-    """Keep exactly so many places (`adaptive=False`); only pauses are learned."""
+class FixedPolicy:
+    """The policy of a given limit (`adaptive=False`): only pauses are learned."""
 
     reason = "fixed"
 
-    def __init__(self, limit: int, pauses: Pauses, policy: RetryPolicy) -> None:
+    def __init__(self, limit: int, cooldown: Cooldown, policy: RetryPolicy) -> None:
         self.limit = limit
-        self._pauses = pauses
+        self._cooldown = cooldown
         self._policy = policy
         self._refusals = 0
         self._not_before = 0.0
@@ -181,26 +147,29 @@ class Fixed:
             return False, None
         return now >= self._not_before, self._not_before
 
-    def on_send(self, sent: Sent, now: float) -> None:
+    def on_send(self, sent: Place, now: float) -> None:
         """Learn nothing."""
 
     def on_refused(
-        self, sent: Sent, now: float, in_flight: int, error: RateLimitedError
+        self, sent: Place, now: float, in_flight: int, error: RateLimitedError
     ) -> None:
         """Stop sending for a while, the longer the more often."""
         del in_flight
         doubled = self._policy.first_pause * 2.0 ** min(self._refusals, 30)
         doubled = min(doubled, self._policy.max_pause) * random.uniform(1.0, 1.25)
         self._refusals += 1
-        pause = self._pauses.seconds(error, sent, now) or doubled
+        pause = self._cooldown.seconds(error, sent, now) or doubled
         self._not_before = max(self._not_before, now + pause)
 
-    def on_answer(self, sent: Sent, now: float, *, picture: bool) -> None:
+    def on_answer(self, sent: Place, now: float, *, picture: bool) -> None:
         """Forget the refusals when a picture comes."""
         del sent, now
         if picture:
             self._refusals = 0
-            self._pauses.over()
+            self._cooldown.over()
 
-    def on_withdrawn(self, sent: Sent) -> None:
+    def on_withdrawn(self, sent: Place) -> None:
         """Learn nothing."""
+
+
+LimitPolicy = AdaptivePolicy | FixedPolicy

@@ -48,9 +48,9 @@ ALONE = 4.0
 
 
 @attrs.define(eq=False)
-class Sent:
+class Place:
     """
-    Follow one request in flight.
+    One place, taken by one request in flight.
 
     Attributes:
         quality: What was asked for; a latency counts against its own window.
@@ -66,7 +66,7 @@ class Sent:
 
 class Limit:
     """
-    Decide when to send, and learn from what comes back.
+    The limit as far as it is known, and the search for it.
 
     Pure: it is told the time, and says yes or when to ask again. Every call is cheap,
     and there is no task behind it.
@@ -77,18 +77,18 @@ class Limit:
         self.places = max(1, (known or 2) // 2)
         self.quiet = QUIET
         self.lag = 0.0
-        self._probes: list[Sent] = []
+        self._probes: list[Place] = []
         self._gap = 0.0
         self._next_probe = 0.0
         self._calm = 1.0
         self._losses = 0  # in a row
-        self._test: Sent | None = None
+        self._test: Place | None = None
         self._lost_at = 0.0
         self._told_at = 0.0  # when a probe was last refused
         self._maybe_late = False
         self._freed: deque[float] = deque()  # when answers came, while a lag is known
         self._not_before = 0.0
-        self._out: set[Sent] = set()
+        self._out: set[Place] = set()
         self._answered: deque[tuple[float, float]] = deque()  # sent and answered at
 
     def held(self, now: float, in_flight: int) -> int:
@@ -127,7 +127,7 @@ class Limit:
             ask_again.append(self._probes[0].at + self.quiet)
         return False, min(ask_again)
 
-    def on_send(self, sent: Sent, now: float) -> None:
+    def on_send(self, sent: Place, now: float) -> None:
         """Note a request that takes a place, or probes for one."""
         self._out.add(sent)
         held = self.held(now, sent.others)
@@ -138,7 +138,7 @@ class Limit:
         if self._losses:  # nothing else may be sent before its end
             self._test = sent
 
-    def on_answer(self, sent: Sent, now: float) -> None:
+    def on_answer(self, sent: Place, now: float) -> None:
         """Note an answer of any kind but a refusal: it was admitted."""
         self._out.discard(sent)
         self._answered.append((sent.at, now))
@@ -150,13 +150,13 @@ class Limit:
         if self.lag > 0.02:
             self._freed.append(now)
 
-    def on_withdrawn(self, sent: Sent) -> None:
+    def on_withdrawn(self, sent: Place) -> None:
         """Forget a request that never reached the service."""
         self.ignore(sent)
         if self._test is sent:
             self._test = None
 
-    def ignore(self, sent: Sent) -> None:
+    def ignore(self, sent: Place) -> None:
         """Let a request prove nothing about the places."""
         self._out.discard(sent)
         if sent in self._probes:
@@ -166,7 +166,7 @@ class Limit:
         """Send nothing before then; what runs goes on."""
         self._not_before = max(self._not_before, until)
 
-    def on_refused(self, sent: Sent, now: float, in_flight: int) -> None:
+    def on_refused(self, sent: Place, now: float, in_flight: int) -> None:
         """Learn from a refusal; `in_flight` is without the refused request."""
         self._out.discard(sent)
         if self._test is sent:
@@ -184,7 +184,7 @@ class Limit:
         if self._test is not None and now >= self._test.at + self.quiet:
             self._losses, self._test = 0, None
 
-    def _won(self, probe: Sent, now: float) -> None:
+    def _won(self, probe: Place, now: float) -> None:
         self._probes.remove(probe)
         self.places += 1
         if probe.at < self._told_at:
@@ -196,7 +196,7 @@ class Limit:
             self.lag = min(2 * LAG_STEP, self.lag + LAG_STEP)
             self._maybe_late = False
 
-    def _probe_refused(self, sent: Sent, now: float) -> None:
+    def _probe_refused(self, sent: Place, now: float) -> None:
         probe = sent if sent in self._probes else self._probes[-1]
         self._probes.remove(probe)
         if sent.at < self._told_at:
@@ -207,7 +207,7 @@ class Limit:
         self._calm = min(CALMEST, self._calm * CALMER)
         self._next_probe = now + self._gap
 
-    def _place_lost(self, sent: Sent, now: float, in_flight: int) -> None:
+    def _place_lost(self, sent: Place, now: float, in_flight: int) -> None:
         if sent.at < self._lost_at:  # of the same episode: it only sharpens the number
             self.places = min(self.places, max(1, self._held_when(sent.at)))
             return

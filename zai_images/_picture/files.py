@@ -1,6 +1,10 @@
-"""Folders and files that are their owner's alone, whatever the umask allows."""
+"""Files that are whole or absent, and their owner's alone, whatever the umask says."""
 
+import errno
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -19,3 +23,74 @@ def make_folder(path: Path) -> None:
 def opener(path: str, flags: int) -> int:
     """Open for `open(..., opener=opener)`."""
     return os.open(path, flags, 0o600)
+
+
+def write_atomically(target: Path, data: bytes) -> None:
+    """
+    Write `data` beside `target`, sync it, rename it, and sync the folder.
+
+    Readable by its owner only: prompts and pictures may be private.
+    """
+    with _written_beside(target, data) as name:
+        os.replace(name, target)  # noqa: PTH105 - both sides are one call of the OS
+
+
+def write_new(stem: Path, extension: str, data: bytes) -> Path:
+    """
+    Write `data` under the first of `stem`, `stem-2`, ... that nothing has yet.
+
+    Whole or not there, as `write_atomically`; of two that choose at the same moment
+    each gets a name of its own.
+    """
+    with _written_beside(stem, data) as name:
+        target = stem.with_name(stem.name + extension)
+        number = 1
+        while not _take(name, target):
+            number += 1
+            target = stem.with_name(f"{stem.name}-{number}{extension}")
+    return target
+
+
+def _take(name: str, target: Path) -> bool:
+    """Give a written file a name, unless something has it."""
+    try:
+        try:
+            os.link(name, target)
+        except FileExistsError:
+            return False
+        except OSError:  # a disk without hard links
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            os.replace(name, target)  # noqa: PTH105
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _written_beside(target: Path, data: bytes) -> Iterator[str]:
+    """Write a file that is named within the block, or gone after it."""
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
+    # 50 characters are 200 bytes at most, of the 255 that a name may have.
+    descriptor, name = tempfile.mkstemp(
+        prefix=f".{target.name[:50]}.", suffix=".part", dir=target.parent
+    )
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield name
+    finally:
+        with suppress(FileNotFoundError):  # it was renamed
+            os.unlink(name)  # noqa: PTH108
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Without this the name itself may vanish in a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -43,7 +43,6 @@ def _must_end(whole: bool, what: str) -> None:  # noqa: FBT001 - reads as a sent
 
 # 64 MiB in the usual parts of 8 KiB; more is made to keep a reader busy.
 _PARTS = 10_000
-_PIECES = 300_000  # of a GIF, whose data comes in at most 255 bytes
 
 
 def _png(data: bytes) -> tuple[int, int]:
@@ -66,40 +65,6 @@ def _png(data: bytes) -> tuple[int, int]:
     if not pixels:
         raise NotAPictureError("the PNG has no pixels")
     return width, height
-
-
-def _gif(data: bytes) -> tuple[int, int]:
-    width, height, flags = struct.unpack_from("<HHB", data, 6)
-    position = 13 + _gif_colours(flags)
-    pixels = False
-    left = _PIECES
-    try:
-        while data[position] != 0x3B:
-            kind = data[position]
-            if kind not in (0x21, 0x2C):
-                raise NotAPictureError("the GIF has a broken part")
-            if kind == 0x2C:  # a picture: its place, its colours, a number, its data
-                pixels = True
-                position += 11 + _gif_colours(data[position + 9])
-            else:
-                position += 2
-            while (length := data[position]) and left:
-                position += 1 + length
-                left -= 1
-            position += 1
-            left -= 1
-            if left < 0:
-                raise NotAPictureError(f"the GIF has more than {_PIECES} pieces")
-    except IndexError:
-        raise NotAPictureError("the GIF is cut off before its end") from None
-    if not pixels:
-        raise NotAPictureError("the GIF has no pixels")
-    return width, height
-
-
-def _gif_colours(flags: int) -> int:
-    """Tell how many bytes a table of colours has, where there is one."""
-    return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 # Start-of-frame markers; the gaps are DHT, JPG and DAC, which are no frames.
@@ -159,17 +124,10 @@ _FORMATS: Mapping[bytes, tuple[str, _Measure]] = MappingProxyType(
     {
         b"\x89PNG\r\n\x1a\n": ("image/png", _png),
         b"\xff\xd8\xff": ("image/jpeg", _jpeg),
-        b"GIF87a": ("image/gif", _gif),
-        b"GIF89a": ("image/gif", _gif),
         b"RIFF": ("image/webp", _webp),
     }
 )
 
 EXTENSIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "image/png": ".png",
-        "image/jpeg": ".jpg",
-        "image/gif": ".gif",
-        "image/webp": ".webp",
-    }
+    {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
 )

@@ -5,13 +5,13 @@ from typing import Protocol
 from zai_images._api.errors import Billed, BudgetError, ConfigurationError
 from zai_images._api.models import MODELS
 from zai_images._api.request import ImageRequest
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images._config import LIST_PRICE_HOST, SessionConfig, is_number
 
 
 class Ledger(Protocol):
     """
-    Keep account of one call's attempts. Its errors are fatal.
+    An account of one call's attempts. Its errors are fatal.
 
     A durable job writes ahead here; a session counts its budget here.
     """
@@ -39,9 +39,10 @@ def price_of(config: SessionConfig, model: str) -> float | None:
 
 class Budget:
     """
-    Keep a session within `max_pictures` and `max_cost`, counting what is in flight.
+    The caps `max_pictures` and `max_cost` of a session, and what is spent of them.
 
-    What may have been billed counts as spent.
+    What is in flight counts as spent, and so does what may have been
+    billed.
     """
 
     def __init__(self, max_pictures: int | None, max_cost: float | None) -> None:
@@ -97,7 +98,7 @@ class Budget:
 
 
 class BudgetEntry:
-    """Be one call's side of the budget."""
+    """One call's side of the budget."""
 
     def __init__(self, budget: Budget, price: float) -> None:
         self._budget = budget

@@ -14,17 +14,27 @@ from zai_images._api.request import ImageRequest
 from zai_images._api.response import ImageResponse
 from zai_images._api.wire import encode
 from zai_images._limiter.gate import End, Verdict
-from zai_images._limiter.search import Sent
+from zai_images._limiter.search import Place
 from zai_images._session.budget import Ledger
-from zai_images._session.retry import CallRetry, Patience, persist
-from zai_images._session.tools import Tools
+from zai_images._session.resources import ModelContext
+from zai_images._session.retry import CallRetry, WaitBudget, retry_until_final
 
 _log = logging.getLogger("zai_images")
 
 
 @attrs.define(kw_only=True)
 class Answer:
-    """Hold a picture's answer with what it took to get it (seconds, US dollars)."""
+    """
+    A picture's answer, with what it took to get it.
+
+    Attributes:
+        request: What was asked for.
+        response: What the service said.
+        queued: Seconds in which nothing of it was at the service.
+        latency: Seconds in service, of the last attempt.
+        attempts: How often it was sent.
+        cost: US dollars; None where the price is not known.
+    """
 
     request: ImageRequest
     response: ImageResponse
@@ -34,41 +44,71 @@ class Answer:
     cost: float | None
 
 
+@attrs.define
+class _Attempt:
+    """
+    One attempt of a call: what it costs starts at nothing, whatever came before.
+
+    Attributes:
+        number: From 1.
+        place: The gate's record of it.
+        sent_at: When its first byte left, by the loop's clock in seconds.
+        billed: What it costs, as far as is known.
+        answered: Whether anything came back.
+    """
+
+    number: int
+    place: Place
+    sent_at: float = 0.0
+    billed: Billed = "no"
+    answered: bool = False
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """Tell the gate's side of an attempt that brought no picture."""
+        if isinstance(error, RateLimitedError):
+            return error
+        reached = self.answered or self.billed != "no"
+        return End.ANSWER if reached else End.UNSENT
+
+
 class Call:
     """
-    Get one picture made.
+    A call for one picture.
 
     For each attempt: a place, the ledgers' word, the POST, the ledgers again before
     anything decodes the answer, the verdict, and the ledgers once more.
+
+    Args:
+        request: What to show.
+        model: What the calls for its model share.
+        wait_budget: The seconds it may wait.
+        ledgers: Told of each attempt, in this order.
+        ceiling: A batch's own bound on what is in flight.
+        batch: Whether single calls go first.
     """
 
-    attempts = 0
-    _sent_at = 0.0
-    _latency = 0.0
-    _billed: Billed = "no"
-    _answered = False
     _may_be_billed: ZaiImagesError | None = None
-    _sent: Sent
 
     def __init__(  # noqa: PLR0913 - what a call is made of, all by keyword
         self,
         request: ImageRequest,
         *,
-        tools: Tools,
-        patience: Patience,
+        model: ModelContext,
+        wait_budget: WaitBudget,
         ledgers: Sequence[Ledger],
         ceiling: asyncio.Semaphore | None,
         batch: bool,
     ) -> None:
-        self.request = request
-        self._tools = tools
-        self._patience = patience
+        self._request = request
+        self._model = model
+        self._wait_budget = wait_budget
         self._ledgers = ledgers
         self._ceiling = ceiling
         self._is_batch = batch
         self._body = encode(request)
         self._quality = str(request.quality)
         self._loop = asyncio.get_running_loop()
+        self._attempts = 0
 
     async def run(self) -> Answer:
         """
@@ -77,164 +117,149 @@ class Call:
         Raises:
             ZaiImagesError: Any of the tree but `DownloadError`.
         """
-        self._tell(events.Queued)
+        self._announce(events.Queued)
         try:
-            response = await self._attempt()
+            return await self._attempt()
         except ZaiImagesError as error:
             failed = error
-        else:
-            return self._answer(response)
-        return self._answer(await self._persist(failed))
+        return await self._try_again(failed)
 
-    async def _persist(self, failed: ZaiImagesError) -> ImageResponse:
+    async def _try_again(self, failed: ZaiImagesError) -> Answer:
         """Go on after the first attempt failed like this."""
-        tools, patience = self._tools, self._patience
-        retry = CallRetry(tools.policy, tools.budget, patience)
+        model, wait_budget = self._model, self._wait_budget
+        retry = CallRetry(model.retry, model.shared.retry_budget, wait_budget)
         try:
-            return await persist(failed, self._attempt, retry, patience, self._on_retry)
+            return await retry_until_final(
+                failed,
+                self._attempt,
+                retry,
+                sleep=wait_budget.sleep,
+                on_retry=self._on_retry,
+            )
         except ZaiImagesError as error:
             if error.billed == "no" and self._may_be_billed is not None:
                 error.after(self._may_be_billed)
-            self._tell(events.Failed, error=error)
+            self._announce(events.Failed, error=error)
             raise
 
-    def _answer(self, response: ImageResponse) -> Answer:
-        return Answer(
-            request=self.request,
-            response=response,
-            queued=self._patience.waited,
-            latency=self._latency,
-            attempts=self.attempts,
-            cost=self._tools.price,
-        )
-
-    def _tell(self, kind: type[events.CallEvent], **fields: object) -> None:
-        if (observer := self._tools.observer) is not None:
-            event = kind(request=self.request, at=self._loop.time(), **fields)
-            events.notify(observer, event)
+    def _announce(self, kind: type[events.CallEvent], **fields: object) -> None:
+        observer = self._model.shared.observer
+        events.announce(observer, kind, request=self._request, **fields)
 
     def _on_retry(self, error: BaseException, pause: float) -> None:
-        self._tools.tally.retries += 1
+        self._model.shared.counters.retries += 1
         _log.info("Trying again in %.1f s: %s", pause, error)
-        self._tell(events.Retried, attempt=self.attempts, error=error, pause=pause)
+        self._announce(events.Retried, attempt=self._attempts, error=error, pause=pause)
 
-    async def _attempt(self) -> ImageResponse:
-        if not self._enter_at_once():
-            await self._patience.take(self._enter)
-        self.attempts += 1
-        self._billed = "no"
-        self._answered = False
-        verdict: Verdict = End.UNSENT
+    async def _attempt(self) -> Answer:
+        place = None
+        if self._ceiling is None:
+            place = self._model.gate.enter_at_once(self._quality)
+        if place is None:
+            place = await self._wait_budget.wait_for(self._enter)
+        self._attempts += 1
+        attempt = _Attempt(self._attempts, place)
+        verdict: Verdict = End.PICTURE
         try:
-            account = self._account if self._ledgers else self._exchange
-            response = await account()
+            if self._ledgers:
+                return await self._account(attempt)
+            return await self._exchange(attempt)
         except BaseException as error:
-            verdict = self._verdict(error)
+            verdict = attempt.verdict(error)
+            if isinstance(error, asyncio.CancelledError):
+                self._on_cancel(attempt)
             raise
-        else:
-            verdict = End.PICTURE
-            return response
         finally:
-            self._leave(verdict)
+            self._leave(attempt, verdict)
 
-    def _verdict(self, error: BaseException) -> Verdict:
-        """Tell the gate's side of an attempt that brought no picture."""
-        if isinstance(error, RateLimitedError):
-            return error
-        if isinstance(error, asyncio.CancelledError):
-            self._on_cancel()
-        reached = self._answered or self._billed != "no"
-        return End.ANSWER if reached else End.UNSENT
-
-    def _enter_at_once(self) -> bool:
-        """Take a place where none has to be waited for."""
-        if self._ceiling is not None:
-            return False
-        sent = self._tools.gate.enter_at_once(self._quality)
-        if sent is None:
-            return False
-        self._sent = sent
-        return True
-
-    async def _enter(self) -> None:
+    async def _enter(self) -> Place:
         """Take a place of this batch's own bound, then one at the service."""
         if self._ceiling is not None:
             await self._ceiling.acquire()
         try:
-            self._sent = await self._tools.gate.enter(
-                self._quality,
-                batch=self._is_batch,
-                again=self.attempts > 0,
+            return await self._model.gate.enter(
+                self._quality, batch=self._is_batch, again=self._attempts > 0
             )
         except BaseException:
             if self._ceiling is not None:
                 self._ceiling.release()
             raise
 
-    def _leave(self, verdict: Verdict) -> None:
-        self._tools.tally.settled(self._billed, self._tools.price)
-        self._tools.gate.leave(self._sent, verdict)
+    def _leave(self, attempt: _Attempt, verdict: Verdict) -> None:
+        model = self._model
+        model.shared.counters.settled(attempt.billed, model.price)
+        model.gate.leave(attempt.place, verdict)
         if self._ceiling is not None:
             self._ceiling.release()
 
-    async def _account(self) -> ImageResponse:
-        """Make one attempt between the ledgers' first word and their last."""
+    async def _account(self, attempt: _Attempt) -> Answer:
+        """Make an attempt between the ledgers' first word and their last."""
         begun: list[Ledger] = []
         try:
             for ledger in self._ledgers:
                 begun.append(ledger)
-                await ledger.before_send(self.request, self.attempts)
-            return await self._exchange()
+                await ledger.before_send(self._request, attempt.number)
+            return await self._exchange(attempt)
         finally:
             for ledger in begun:  # the session's own budget first: it cannot fail
-                await ledger.settled(self.attempts, self._billed)
+                await ledger.settled(attempt.number, attempt.billed)
 
-    async def _exchange(self) -> ImageResponse:
-        self._sent_at = self._loop.time()
+    async def _exchange(self, attempt: _Attempt) -> Answer:
+        def on_write() -> None:
+            attempt.billed = "maybe"
+            attempt.place.at = attempt.sent_at = self._loop.time()
+            self._announce(events.Sent, attempt=attempt.number)
+
+        attempt.sent_at = self._loop.time()
+        transport = self._model.transport
         try:
-            raw = await self._tools.transport.post(self._body, on_write=self._on_write)
+            raw = await transport.post(self._body, on_write=on_write)
         except ZaiImagesError as error:
-            self._on_error(error)
+            self._on_error(attempt, error)
             raise
-        self._billed = "maybe"
-        self._answered = True
-        self._latency = self._loop.time() - self._sent_at
+        attempt.billed = "maybe"
+        attempt.answered = True
+        latency = self._loop.time() - attempt.sent_at
         for ledger in self._ledgers:
             await ledger.answered(raw)
         try:
             response = judge(raw, now=datetime.now(UTC))
         except ZaiImagesError as error:
-            self._tools.transport.scrub(error)
-            self._on_error(error)
+            transport.scrub(error)
+            self._on_error(attempt, error)
             # Without the frames that hold the answer, which may quote the key.
             raise error.with_traceback(None) from None
-        self._on_picture()
-        return response
+        return self._on_picture(attempt, response, latency)
 
-    def _on_write(self) -> None:
-        self._billed = "maybe"
-        self._sent.at = self._sent_at = self._loop.time()
-        self._tell(events.Sent, attempt=self.attempts)
-
-    def _on_error(self, error: ZaiImagesError) -> None:
-        self._billed = error.billed
+    def _on_error(self, attempt: _Attempt, error: ZaiImagesError) -> None:
+        attempt.billed = error.billed
         if error.maybe_billed and self._may_be_billed is None:
             self._may_be_billed = error
         if isinstance(error, RateLimitedError):
-            self._tools.tally.refusals += 1
-            self._tell(events.Refused, attempt=self.attempts, error=error)
+            self._model.shared.counters.refusals += 1
+            self._announce(events.Refused, attempt=attempt.number, error=error)
 
-    def _on_picture(self) -> None:
-        self._billed = "yes"
-        tools = self._tools
-        tools.budget.earn()
-        tools.tally.took(self.request.model, self._quality, self._latency)
-        self._tell(events.Answered, attempt=self.attempts, latency=self._latency)
+    def _on_picture(
+        self, attempt: _Attempt, response: ImageResponse, latency: float
+    ) -> Answer:
+        attempt.billed = "yes"
+        shared = self._model.shared
+        shared.retry_budget.earn()
+        shared.counters.took(self._request.model, self._quality, latency)
+        self._announce(events.Answered, attempt=attempt.number, latency=latency)
+        return Answer(
+            request=self._request,
+            response=response,
+            queued=self._wait_budget.waited,
+            latency=latency,
+            attempts=attempt.number,
+            cost=self._model.price,
+        )
 
-    def _on_cancel(self) -> None:
-        if self._billed != "maybe":
+    def _on_cancel(self, attempt: _Attempt) -> None:
+        if attempt.billed != "maybe":
             return
         _log.warning(
             "A call was cancelled after its request was sent; it may be billed"
         )
-        self._tell(events.Abandoned, billed=self._billed)
+        self._announce(events.Abandoned, billed=attempt.billed)

@@ -8,110 +8,140 @@ from collections.abc import Callable
 
 import attrs
 
+from zai_images import events
 from zai_images._api.errors import DownloadError
 from zai_images._api.models import MODELS
-from zai_images._api.response import ImageResponse, masked
-from zai_images._config import Secret, SessionConfig
-from zai_images._http.downloader import Downloader, expiry
-from zai_images._http.transport import Http, open_transport, pool_limit
+from zai_images._api.response import ImageResponse, expiry, masked
+from zai_images._config import RetryPolicy, SessionConfig
+from zai_images._http.downloader import Downloader, FetchError
+from zai_images._http.transport import Http, Transport, open_transport, pool_limit
 from zai_images._limiter.gate import Gate
-from zai_images._limiter.policy import Adaptive, Decision, Fixed, Pauses
-from zai_images._picture.picture import FetchError, Picture
-from zai_images._session.retry import persist_download
-from zai_images._session.stats import ModelStats, Tally
-from zai_images._session.tools import Tools
+from zai_images._limiter.policy import (
+    AdaptivePolicy,
+    Cooldown,
+    FixedPolicy,
+    LimitPolicy,
+)
+from zai_images._picture.picture import Picture
+from zai_images._redact import Secret
+from zai_images._session.budget import price_of
+from zai_images._session.retry import RetryBudget, retry_download
+from zai_images._session.stats import Counters, ModelStats
 
-DEFAULT_PLACES = 5  # for adaptive=False: what three independent projects saw
+DEFAULT_LIMIT = 5  # for adaptive=False: what three independent projects saw
 FILES_KEPT = 64  # open files left to the rest of the process
 
-OnChange = Callable[[str, int, int, str], None]
+
+@attrs.frozen(kw_only=True)
+class Shared:
+    """
+    What a session's calls share on every event loop.
+
+    Attributes:
+        counters: What the session has done.
+        retry_budget: How many server errors may be sent again.
+        observer: Told of every event.
+    """
+
+    counters: Counters = attrs.field(factory=Counters)
+    retry_budget: RetryBudget = attrs.field(factory=RetryBudget)
+    observer: events.Observer | None = None
 
 
-def _open_files() -> int:
-    """Tell how many connections the process may hold: the system's bound, not ours."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 2**20 if soft == resource.RLIM_INFINITY else max(1, soft - FILES_KEPT)
+@attrs.frozen(kw_only=True)
+class ModelContext:
+    """
+    What the calls for one model share on one event loop.
+
+    Attributes:
+        transport: The connections to the API.
+        gate: The places at the service.
+        retry: What is sent again, and when.
+        shared: What all models share.
+        price: US dollars a picture; None where it is not known.
+    """
+
+    transport: Transport
+    gate: Gate
+    retry: RetryPolicy
+    shared: Shared
+    price: float | None
 
 
-def not_fetched(
-    paid: ImageResponse | None, reason: str, url: str = ""
-) -> DownloadError:
-    """Make the error of a picture that is paid for and is not here."""
-    url = paid.url if paid is not None else url
-    expires = expiry(url, paid)
-    until = f" until {expires:%Y-%m-%d %H:%M} UTC" if expires else ""
-    return DownloadError(
-        f"The picture was made and paid for, but could not be fetched from "
-        f"{masked(url)}: {reason}. Its link is kept{until}: fetch it again with "
-        "session.download(error.response), which costs nothing.",
-        reason=reason,
-        response=paid,
-        url=masked(url),
-        expires=expires,
-    )
-
-
-class Engine:
-    """Hold what lives and dies with one event loop: the two pools and the places."""
+class LoopResources:
+    """What lives and dies with one event loop: the two pools and the places."""
 
     def __init__(
-        self, config: SessionConfig, http: Http | None, on_change: OnChange
+        self, config: SessionConfig, http: Http | None, shared: Shared
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.transport = open_transport(config, http)
         self.downloader = Downloader(config)
         self.downloads = asyncio.Semaphore(config.max_downloads)
-        self.gates: dict[str, Gate] = {}
-        self.tools: dict[str, Tools] = {}
         self._config = config
+        self._shared = shared
+        self._models: dict[str, ModelContext] = {}
         bounds = (
             (config.max_in_flight, "max_in_flight"),
             (pool_limit(http), "connector"),
             (_open_files(), "open files"),
         )
         self._ceiling = min((bound, reason) for bound, reason in bounds if bound)
-        self._on_change = on_change
 
-    def gate(self, model: str) -> Gate:
-        """Make the gate of a model; a second one would know nothing of the first."""
-        gate = Gate(self._decision(model), self._tell(model))
-        return self.gates.setdefault(model, gate)
+    def model(self, name: str) -> ModelContext:
+        """Find a model's context; a second gate would know nothing of the first."""
+        if name not in self._models:
+            self._models[name] = ModelContext(
+                transport=self.transport,
+                gate=Gate(self._policy(name), self._on_change(name)),
+                retry=self._config.retry,
+                shared=self._shared,
+                price=price_of(self._config, name),
+            )
+        return self._models[name]
 
-    def _decision(self, model: str) -> Decision:
+    def _policy(self, model: str) -> LimitPolicy:
         config = self._config
-        pauses = Pauses(config.retry.busy_pause, config.retry.max_busy_pause)
+        cooldown = Cooldown(config.retry.busy_pause, config.retry.max_busy_pause)
         if not config.adaptive:
-            places = config.max_in_flight or DEFAULT_PLACES
-            return Fixed(min(places, self._ceiling[0]), pauses, config.retry)
+            limit = config.max_in_flight or DEFAULT_LIMIT
+            return FixedPolicy(min(limit, self._ceiling[0]), cooldown, config.retry)
         rules = MODELS.get(model)
-        return Adaptive(
+        return AdaptivePolicy(
             {str(k): v for k, v in rules.windows.items()} if rules else {},
             known=config.known_limits.get(model),
             ceiling=self._ceiling,
-            pauses=pauses,
+            cooldown=cooldown,
         )
 
-    def _tell(self, model: str) -> Callable[[int, int, str], None]:
+    def _on_change(self, model: str) -> Callable[[int, int, str], None]:
         def tell(old: int, new: int, reason: str) -> None:
-            self._on_change(model, old, new, reason)
+            events.announce(
+                self._shared.observer,
+                events.LimitChanged,
+                model=model,
+                old=old,
+                new=new,
+                reason=reason,
+            )
 
         return tell
 
     @property
     def in_flight(self) -> int:
         """How many pictures are at the service, of all models."""
-        return sum(gate.in_flight for gate in self.gates.values())
+        return sum(model.gate.in_flight for model in self._models.values())
 
-    def models(self, tally: Tally) -> dict[str, ModelStats]:
+    def models(self) -> dict[str, ModelStats]:
         """Tell what is known of each model."""
         return {
-            model: ModelStats(
-                in_flight=gate.in_flight,
-                limit=gate.decision.limit,
-                limit_reason=gate.decision.reason,
-                latency=tally.latency(model),
+            name: ModelStats(
+                in_flight=model.gate.in_flight,
+                limit=model.gate.policy.limit,
+                limit_reason=model.gate.policy.reason,
+                latency=self._shared.counters.latency(name),
             )
-            for model, gate in self.gates.items()
+            for name, model in self._models.items()
         }
 
     async def fetch(self, url: str, response: ImageResponse | None) -> Picture:
@@ -128,7 +158,7 @@ class Engine:
                 return await self.downloader.fetch(url)
 
         try:
-            picture = await persist_download(once, self._config.retry)
+            picture = await retry_download(once, self._config.retry)
         except FetchError as error:
             failed = not_fetched(response, str(error), url)
             self.transport.scrub(failed)
@@ -155,3 +185,27 @@ class Engine:
             await self.downloader.aclose()
         finally:
             await self.transport.aclose()
+
+
+def _open_files() -> int:
+    """Tell how many connections the process may hold: the system's bound, not ours."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**20 if soft == resource.RLIM_INFINITY else max(1, soft - FILES_KEPT)
+
+
+def not_fetched(
+    paid: ImageResponse | None, reason: str, url: str = ""
+) -> DownloadError:
+    """Make the error of a picture that is paid for and is not here."""
+    url = paid.url if paid is not None else url
+    expires = expiry(url, paid)
+    until = f" until {expires:%Y-%m-%d %H:%M} UTC" if expires else ""
+    return DownloadError(
+        f"The picture was made and paid for, but could not be fetched from "
+        f"{masked(url)}: {reason}. Its link is kept{until}: fetch it again with "
+        "session.download(error.response), which costs nothing.",
+        reason=reason,
+        response=paid,
+        url=masked(url),
+        expires=expires,
+    )

@@ -25,7 +25,7 @@ from zai_images._api.errors import (
     ZaiImagesError,
 )
 from zai_images._config import RetryPolicy
-from zai_images._picture.picture import FetchError
+from zai_images._http.downloader import FetchError
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ _DOWNLOAD_TRIES = 8
 
 class RetryBudget:
     """
-    Bound the server errors a session sends again, whatever the calls ask for.
+    A bound on the server errors a session sends again, whatever the calls ask for.
 
     Three at first, and one more for every fifty pictures: a service that is down is
     not asked twice for everything, as any of it may be billed.
@@ -56,9 +56,9 @@ class RetryBudget:
         return True
 
 
-class Patience:
+class WaitBudget:
     """
-    Count the seconds in which nothing of a call is at the service, up to `max_wait`.
+    The seconds in which nothing of a call may be at the service, up to `max_wait`.
 
     Only waiting is bounded: no deadline ever cuts a paid request short.
     """
@@ -78,9 +78,9 @@ class Patience:
         """Seconds that may still be waited; None for no bound."""
         return None if self.max_wait is None else max(0.0, self.max_wait - self.waited)
 
-    async def take(self, enter: Callable[[], Awaitable[None]]) -> None:
+    async def wait_for(self, enter: Callable[[], Awaitable[T]]) -> T:
         """
-        Wait for a place.
+        Wait for a place, and return it.
 
         Raises:
             BusyError: None came free in time.
@@ -89,10 +89,9 @@ class Patience:
         begun = loop.time()
         try:
             if self.max_wait is None:
-                await enter()
-            else:
-                async with asyncio.timeout(self.left):
-                    await enter()
+                return await enter()
+            async with asyncio.timeout(self.left):
+                return await enter()
         except TimeoutError:
             self.give_up()
         finally:
@@ -125,14 +124,14 @@ class Patience:
 
 
 class CallRetry:
-    """Decide, for one call, about each failure in turn."""
+    """The decisions of one call about each of its failures."""
 
     def __init__(
-        self, policy: RetryPolicy, budget: RetryBudget, patience: Patience
+        self, policy: RetryPolicy, budget: RetryBudget, wait_budget: WaitBudget
     ) -> None:
         self._policy = policy
         self._budget = budget
-        self._patience = patience
+        self._wait_budget = wait_budget
         self._tries: dict[type, int] = {}
 
     def again(self, error: BaseException) -> bool:
@@ -158,18 +157,18 @@ class CallRetry:
         return tries <= most and (not free or self._wait_for(error))
 
     def _wait_for(self, error: ZaiImagesError) -> bool:
-        patience = self._patience
-        patience.refusal = error
+        wait_budget = self._wait_budget
+        wait_budget.refusal = error
         asked = getattr(error, "retry_after", None) or 0.0
         # Where the service named its time, waiting for less would be for nothing.
-        if patience.left is not None and (
-            patience.left == 0
-            or patience.left < min(asked, self._policy.max_busy_pause)
+        if wait_budget.left is not None and (
+            wait_budget.left == 0
+            or wait_budget.left < min(asked, self._policy.max_busy_pause)
         ):
-            patience.give_up()
+            wait_budget.give_up()
         return True
 
-    def pause(self, error: ZaiImagesError) -> float:
+    def pause(self, error: BaseException) -> float:
         """Choose the seconds to wait, with jitter that only ever adds."""
         if isinstance(error, RateLimitedError) and error.code in CODES:
             return 0.0  # the gate knows when: it has heard of every refusal
@@ -182,12 +181,38 @@ class CallRetry:
         return seconds * random.uniform(1.0, 1.25)
 
 
-async def persist(
-    failed: ZaiImagesError,
+class DownloadRetry:
+    """The decisions about each failure to fetch one picture; trying again is free."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._first_pause = policy.download_pause
+        self._loop = asyncio.get_running_loop()
+        self._begun = self._loop.time()
+        self._tries = 0
+
+    def again(self, error: BaseException) -> bool:
+        """Tell whether the link is fetched once more after this."""
+        if not isinstance(error, FetchError) or error.lasting:
+            return False
+        self._tries += 1
+        if error.fresh:
+            return self._loop.time() - self._begun < FRESH_LINK * self._first_pause
+        return self._tries < _DOWNLOAD_TRIES
+
+    def pause(self, error: BaseException) -> float:
+        """Choose the seconds to wait, with jitter that only ever adds."""
+        del error
+        doubled = min(2.0 ** (self._tries - 1), 8.0)
+        return self._first_pause * doubled * random.uniform(1.0, 1.25)
+
+
+async def retry_until_final(
+    failed: Exception,
     attempt: Callable[[], Awaitable[T]],
-    retry: CallRetry,
-    patience: Patience,
-    on_retry: Callable[[BaseException, float], None],
+    retry: CallRetry | DownloadRetry,
+    *,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    on_retry: Callable[[BaseException, float], None] = lambda *_: None,
 ) -> T:
     """
     Go on after a first failure, until an attempt succeeds or fails for good.
@@ -195,85 +220,40 @@ async def persist(
     A first try that succeeds does not come here: tenacity's machinery costs as much as
     everything else about a call together.
     """
-
-    def wait(state: RetryCallState) -> float:
-        error = _failure(state)
-        return retry.pause(error) if isinstance(error, ZaiImagesError) else 0.0
-
-    def announce(state: RetryCallState) -> None:
-        error = _failure(state)
-        if error is not None:  # pragma: no branch - nobody sleeps after a success
-            on_retry(error, state.upcoming_sleep)
-
-    retrying = AsyncRetrying(
-        sleep=patience.sleep,
-        stop=stop_never,  # `again` counts, each kind of failure for itself
-        wait=wait,
-        retry=retry_if_exception(retry.again),
-        before_sleep=announce,
-        reraise=True,
-    )
-    return await retrying.wraps(_after(failed, attempt))()
-
-
-def _after(
-    failed: Exception, attempt: Callable[[], Awaitable[T]]
-) -> Callable[[], Awaitable[T]]:
-    """Make attempts of which the first has been made, and failed like this."""
-    first: list[Exception] = [failed]
+    first = [failed]
 
     async def once_more() -> T:
         if first:
             raise first.pop()
         return await attempt()
 
-    return once_more
+    retrying = AsyncRetrying(
+        sleep=sleep,
+        stop=stop_never,  # `again` counts, each kind of failure for itself
+        wait=lambda state: retry.pause(_failure(state)),
+        retry=retry_if_exception(retry.again),
+        before_sleep=lambda state: on_retry(_failure(state), state.upcoming_sleep),
+        reraise=True,
+    )
+    return await retrying.wraps(once_more)()
 
 
-def _failure(state: RetryCallState) -> BaseException | None:
-    return state.outcome.exception() if state.outcome is not None else None
+def _failure(state: RetryCallState) -> BaseException:
+    error = state.outcome.exception() if state.outcome is not None else None
+    assert error is not None  # noqa: S101 - nobody waits after a success
+    return error
 
 
-async def persist_download(fetch: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
+async def retry_download(fetch: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
     """
     Fetch until it succeeds or fails for good; this is free, and is never a generation.
 
     Raises:
         FetchError: The last one.
     """
-    begun = asyncio.get_running_loop().time()
+    retry = DownloadRetry(policy)
     try:
         return await fetch()
     except FetchError as error:
         failed = error
-    return await _fetch_again(_after(failed, fetch), begun, policy)
-
-
-async def _fetch_again(
-    fetch: Callable[[], Awaitable[T]], begun: float, policy: RetryPolicy
-) -> T:
-    loop = asyncio.get_running_loop()
-
-    def again(error: BaseException) -> bool:
-        if not isinstance(error, FetchError) or error.lasting:
-            return False
-        waited = loop.time() - begun
-        return not error.fresh or waited < FRESH_LINK * policy.download_pause
-
-    def stop(state: RetryCallState) -> bool:
-        error = _failure(state)
-        fresh = isinstance(error, FetchError) and error.fresh
-        return state.attempt_number >= _DOWNLOAD_TRIES and not fresh
-
-    def wait(state: RetryCallState) -> float:
-        doubled = min(2.0 ** (state.attempt_number - 1), 8.0)
-        return policy.download_pause * doubled * random.uniform(1.0, 1.25)
-
-    retrying = AsyncRetrying(
-        sleep=asyncio.sleep,
-        stop=stop,
-        wait=wait,
-        retry=retry_if_exception(again),
-        reraise=True,
-    )
-    return await retrying.wraps(fetch)()
+    return await retry_until_final(failed, fetch, retry)

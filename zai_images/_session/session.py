@@ -1,6 +1,5 @@
-"""The session: pools, places, budget and policy, and the three calls people make."""
+"""The session: the face of the library, and the three calls people make."""
 
-import asyncio
 import warnings
 from collections.abc import Mapping
 from typing import Any, Self
@@ -12,20 +11,17 @@ from zai_images._api.errors import ConfigurationError
 from zai_images._api.models import Quality, Size
 from zai_images._api.request import ImageRequest, as_request, change
 from zai_images._api.response import ImageResponse
-from zai_images._config import SessionConfig, secret
+from zai_images._config import SessionConfig
 from zai_images._http.transport import Http
 from zai_images._picture.picture import Picture
-from zai_images._session.budget import Budget, Ledger, price_of
-from zai_images._session.call import Answer, Call
-from zai_images._session.resources import Engine, not_fetched
-from zai_images._session.retry import Patience, RetryBudget
-from zai_images._session.stats import SessionStats, Tally
-from zai_images._session.tools import Tools
+from zai_images._redact import secret
+from zai_images._session.requester import Requester, SessionRequester
+from zai_images._session.stats import SessionStats
 
 
 class ImageSession:
     """
-    Make pictures: one session for a process, shared by all its callers.
+    A session at the service: one for a process, shared by all its callers.
 
     It owns the connections, the places at the service, the retry policy and the budget.
     Use `async with`, or let the first call open it and `await session.aclose()`.
@@ -43,6 +39,9 @@ class ImageSession:
         ConfigurationError: There is no key, or a setting makes no sense.
     """
 
+    # What opens the connections; a subclass may bring its own.
+    _requester_type: type[SessionRequester] = SessionRequester
+
     def __init__(  # noqa: PLR0913 - the public contract, all but one by keyword
         self,
         config: SessionConfig | None = None,
@@ -55,9 +54,6 @@ class ImageSession:
         max_cost: float | None = None,
     ) -> None:
         api_key = secret(api_key)  # a traceback may show this frame
-        self._engine: Engine | None = None
-        self._last: Engine | None = None  # closed, and still knows its places
-        self._closed = False
         if config is None:
             config = SessionConfig.from_env(api_key=api_key, base_url=base_url)
         else:
@@ -68,29 +64,39 @@ class ImageSession:
                 "There is no API key. Set ZAI_API_KEY (or pass api_key=...), or try "
                 "without one against zai_images.sandbox.Sandbox, which costs nothing."
             )
-        self.config = config
-        self._http = http
-        self._observer = observer
-        self._budget = Budget(max_pictures, max_cost)
-        self._retry_budget = RetryBudget()
-        self._tally = Tally()
+        self._requester = self._requester_type(
+            config, http, observer, max_pictures=max_pictures, max_cost=max_cost
+        )
 
     def __repr__(self) -> str:
-        if not hasattr(self, "config"):  # a traceback may show it half made
+        if not hasattr(self, "_requester"):  # a traceback may show it half made
             return "<ImageSession that could not be made>"
-        state = "closed" if self._closed else "open" if self._engine else "new"
-        taken = self._engine.in_flight if self._engine else 0
+        resources = self._requester.resources
+        opened = "new" if resources is None else "open"
+        state = "closed" if self._requester.closed else opened
+        taken = 0 if resources is None else resources.in_flight
         return f"<ImageSession {self.config.base_url} {state}, {taken} in flight>"
 
+    @property
+    def config(self) -> SessionConfig:
+        """The settings it was made with."""
+        return self._requester.config
+
+    @property
+    def requester(self) -> Requester:
+        """What batches and jobs send through; not meant for users' code."""
+        return self._requester
+
     async def __aenter__(self) -> Self:
-        await self._opened()
+        await self._requester.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __del__(self) -> None:
-        if getattr(self, "_engine", None) is not None:
+        requester = getattr(self, "_requester", None)
+        if requester is not None and requester.resources is not None:
             warnings.warn(
                 f"{self!r} was never closed; use 'async with' or await its aclose()",
                 ResourceWarning,
@@ -100,86 +106,7 @@ class ImageSession:
 
     async def aclose(self) -> None:
         """Close the connections; a second time does nothing."""
-        self._closed = True
-        engine, self._engine = self._engine, None
-        if engine is None:
-            return
-        self._last = engine
-        if engine.loop is asyncio.get_running_loop():
-            await engine.aclose()
-        else:
-            await engine.discard()
-
-    async def _opened(self) -> Engine:
-        """
-        Open what is needed on the loop that runs now, afresh where the loop is another.
-
-        Raises:
-            ConfigurationError: The session is closed, or in use on another loop.
-        """
-        if self._closed:
-            raise ConfigurationError(
-                "This ImageSession is closed. Nothing was sent; make a new one."
-            )
-        engine = self._engine
-        loop = asyncio.get_running_loop()
-        if engine is not None and engine.loop is not loop:
-            if engine.loop.is_running():
-                raise ConfigurationError(
-                    "This ImageSession is in use on another running event loop. "
-                    "Nothing was sent; give each loop a session of its own."
-                )
-            self._engine = None
-            await engine.discard()
-        if self._engine is None:
-            self._engine = Engine(self.config, self._http, self._on_change)
-        return self._engine
-
-    def _on_change(self, model: str, old: int, new: int, reason: str) -> None:
-        self._tell(events.LimitChanged, model=model, old=old, new=new, reason=reason)
-
-    def _tell(self, kind: type[events.Event], **fields: object) -> None:
-        if self._observer is not None:  # nothing is built that nobody sees
-            now = asyncio.get_running_loop().time()
-            events.notify(self._observer, kind(at=now, **fields))
-
-    def _tools(self, engine: Engine, model: str) -> Tools:
-        if model not in engine.tools:
-            engine.tools[model] = Tools(
-                transport=engine.transport,
-                gate=engine.gate(model),
-                policy=self.config.retry,
-                budget=self._retry_budget,
-                tally=self._tally,
-                observer=self._observer,
-                price=price_of(self.config, model),
-            )
-        return engine.tools[model]
-
-    async def _answer(
-        self,
-        request: ImageRequest,
-        *,
-        max_wait: float | None = None,
-        ledger: Ledger | None = None,
-        ceiling: asyncio.Semaphore | None = None,
-        batch: bool = False,
-    ) -> Answer:
-        """Get one picture made; the rest is a batch's own."""
-        engine = self._engine
-        if engine is None or engine.loop is not asyncio.get_running_loop():
-            engine = await self._opened()
-        tools = self._tools(engine, request.model)
-        entry = self._budget.entry(tools.price)
-        call = Call(
-            request,
-            tools=tools,
-            patience=Patience(self.config.max_wait if max_wait is None else max_wait),
-            ledgers=[one for one in (entry, ledger) if one is not None],
-            ceiling=ceiling,
-            batch=batch,
-        )
-        return await call.run()
+        await self._requester.aclose()
 
     async def generate(  # noqa: PLR0913 - the fields of the API page, by keyword
         self,
@@ -221,7 +148,7 @@ class ImageSession:
             model=model,
             extra=extra,
         )
-        return (await self._answer(request, max_wait=max_wait)).response
+        return (await self._requester.answer(request, max_wait=max_wait)).response
 
     async def download(self, response_or_url: ImageResponse | str) -> Picture:
         """
@@ -230,10 +157,9 @@ class ImageSession:
         Raises:
             DownloadError: It could not be had; `response` keeps the paid link.
         """
-        engine = await self._opened()
         if isinstance(response_or_url, str):
-            return await engine.fetch(response_or_url, None)
-        return await engine.fetch(response_or_url.url, response_or_url)
+            return await self._requester.download(response_or_url, None)
+        return await self._requester.download(response_or_url.url, response_or_url)
 
     async def generate_picture(  # noqa: PLR0913 - as `generate`
         self,
@@ -261,29 +187,9 @@ class ImageSession:
             model=model,
             extra=extra,
         )
-        return await self._fetch(await self._answer(request, max_wait=max_wait))
-
-    async def _fetch(self, answer: Answer) -> Picture:
-        """Fetch the picture of an answer, and say so where that is cut short."""
-        request = answer.request
-        try:
-            picture = await self.download(answer.response)
-        except asyncio.CancelledError:
-            self._tell(
-                events.Abandoned,
-                request=request,
-                billed="yes",
-                response=answer.response,
-            )
-            raise
-        except ConfigurationError as error:
-            raise not_fetched(answer.response, "the session was closed") from error
-        self._tell(events.Downloaded, request=request, size=len(picture.data))
-        return attrs.evolve(
-            picture, request=request, latency=answer.latency, cost=answer.cost
-        )
+        answer = await self._requester.answer(request, max_wait=max_wait)
+        return await self._requester.fetch(answer)
 
     def stats(self) -> SessionStats:
         """Tell what the session has done and what it knows."""
-        engine = self._engine or self._last
-        return self._tally.stats(engine.models(self._tally) if engine else {})
+        return self._requester.stats()

@@ -15,7 +15,7 @@ _REMEMBERED = 1000  # latencies for each model and quality
 @attrs.frozen(kw_only=True)
 class LatencyStats:
     """
-    Hold the seconds in service of a quality, waiting apart.
+    The seconds in service of a quality, without the waiting.
 
     Attributes:
         median: Half were quicker.
@@ -30,7 +30,7 @@ class LatencyStats:
 
 @attrs.frozen(kw_only=True)
 class ModelStats:
-    """Hold what is known of one model: places taken, places there are, and why."""
+    """What is known of one model: places taken, places there are, and why."""
 
     in_flight: int
     limit: int
@@ -41,7 +41,7 @@ class ModelStats:
 @attrs.frozen(kw_only=True)
 class SessionStats:
     """
-    Hold a session's counts since it was made.
+    The counts of a session since it was made.
 
     Attributes:
         models: By model name.
@@ -62,8 +62,8 @@ class SessionStats:
     cost: float | None
 
 
-class Tally:
-    """Count; everything here is plain arithmetic between two awaits."""
+class Counters:
+    """The counts as they grow: plain arithmetic between two awaits."""
 
     def __init__(self) -> None:
         self.refusals = 0

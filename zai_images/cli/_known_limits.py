@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zai_images._config import SessionConfig
-from zai_images._picture.files import make_folder
-from zai_images._picture.picture import write_atomically
+from zai_images._picture.files import make_folder, write_atomically
 from zai_images._session.stats import SessionStats
 
 _LABEL = b"zai-images: whose limits are these"

@@ -10,8 +10,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from zai_images._picture.files import make_folder
-from zai_images._picture.picture import sync_folder, write_atomically
+from zai_images._picture.files import make_folder, sync_folder, write_atomically
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._journal.queries import SHARD
 from zai_images.jobs._journal.schema import JOURNAL

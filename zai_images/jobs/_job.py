@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from zai_images import events
 from zai_images._api.errors import InvalidRequestError
-from zai_images._batch.runner import Requests
+from zai_images._batch.source import Requests
 from zai_images._session.session import ImageSession
 from zai_images.jobs import _audit as audit
 from zai_images.jobs._errors import DiskError, JobError

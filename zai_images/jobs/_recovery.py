@@ -5,8 +5,8 @@ from functools import partial
 
 from zai_images._api.errors import ZaiImagesError
 from zai_images._api.judge import judge
+from zai_images._api.response import expiry
 from zai_images._config import SessionConfig
-from zai_images._http.downloader import expiry
 from zai_images._session.budget import price_of
 from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._journal.schema import Step

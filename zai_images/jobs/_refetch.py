@@ -4,9 +4,9 @@ import time
 from datetime import UTC, datetime
 
 from zai_images._api.errors import DownloadError
-from zai_images._api.response import ImageResponse
-from zai_images._http.downloader import Downloader, expiry
-from zai_images._picture.picture import FetchError, Picture
+from zai_images._api.response import ImageResponse, expiry
+from zai_images._http.downloader import Downloader, FetchError
+from zai_images._picture.picture import Picture
 from zai_images._session.session import ImageSession
 
 _FRESH = 60.0  # seconds since the answer in which a link may answer 404

@@ -12,14 +12,12 @@ from zai_images import events
 from zai_images._api.errors import ContentRefusedError, ZaiImagesError
 from zai_images._api.judge import judge
 from zai_images._api.request import ImageRequest
-from zai_images._api.response import ImageResponse
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import ImageResponse, RawResponse, expiry
 from zai_images._batch.outcomes import Done, Failed
 from zai_images._config import SessionConfig
-from zai_images._http.downloader import expiry
 from zai_images._picture.header import EXTENSIONS
 from zai_images._picture.picture import Picture
-from zai_images._redact import without
+from zai_images._redact import redact
 from zai_images._session.budget import price_of
 from zai_images.jobs._folder import JobFolder, shard_of
 from zai_images.jobs._journal import queries, steps
@@ -121,7 +119,7 @@ class ResultWriter:
         url = response.url
         step = steps.read_answer(
             item.number,
-            url=without(url, self._config.api_key or ""),
+            url=redact(url, self._config.api_key or ""),
             expires=expiry(url, response),
             cost=price_of(self._config, item.request.model),
             latency=item.latency,

@@ -5,13 +5,12 @@ from array import array
 from collections import Counter
 from collections.abc import AsyncGenerator, Collection, Coroutine
 from contextlib import aclosing
-from typing import cast
 
 from zai_images import events
 from zai_images._api.errors import ZaiImagesError
 from zai_images._api.request import ImageRequest
 from zai_images._batch.outcomes import Done, Outcome
-from zai_images._batch.runner import BatchRun, BatchRunner
+from zai_images._batch.runner import BatchRun
 from zai_images._session.session import ImageSession
 from zai_images.jobs._errors import DiskError
 from zai_images.jobs._folder import JobFolder
@@ -120,7 +119,7 @@ class JobRun:
         self, left: steps.Leftovers, failures: FailureCap, limit: int | None
     ) -> None:
         """Run to the end, or to where it is stopped."""
-        requester = JournaledRequester(self._session, self._log, failures)
+        requester = JournaledRequester(self._session.requester, self._log, failures)
         async with asyncio.TaskGroup() as lanes:
             lanes.create_task(self._guarded(self._fetch_kept(left)))
             await self._send(requester, left.dead, limit, lanes)
@@ -142,13 +141,8 @@ class JobRun:
         limit: int | None,
         lanes: asyncio.TaskGroup,
     ) -> None:
-        runner = BatchRunner(
-            cast("ImageSession", requester),  # all of one that a batch uses
-            download=True,
-            limit=limit,
-        )
         async with aclosing(self._requests(dead)) as requests:
-            self._batch = runner.run(requests)
+            self._batch = BatchRun(requester, requests, limit=limit, download=True)
             if self._stopping:
                 self._batch.stop()
             try:

@@ -1,8 +1,8 @@
 """
 The job's side of each attempt: intent before, answer after, both on the disk.
 
-A job gives its batch a session that writes ahead: the real one, whose calls have the
-journal among their ledgers. So a job needs no workers of its own.
+A batch is run through a requester that writes ahead: the session's own, whose calls
+have the journal among their ledgers. So a job has no workers of its own.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from zai_images._api.errors import (
     ZaiImagesError,
 )
 from zai_images._api.request import ImageRequest
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images._config import SessionConfig
 from zai_images._picture.picture import Picture
-from zai_images._redact import without
+from zai_images._redact import redact
 from zai_images._session.budget import Ledger
 from zai_images._session.call import Answer
-from zai_images._session.session import ImageSession
+from zai_images._session.requester import Requester
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._journal import steps
 from zai_images.jobs._journal.writer import Writer
@@ -95,7 +95,7 @@ class WriteAheadLog:
 
     def _scrubbed(self, raw: RawResponse) -> RawResponse:
         # Latin-1 leaves every byte as it is.
-        body: str = without(raw.body.decode("latin-1"), self._key)
+        body: str = redact(raw.body.decode("latin-1"), self._key)
         return attrs.evolve(raw, body=body.encode("latin-1"))
 
 
@@ -180,23 +180,23 @@ class FailureCap:
 
 
 class JournaledRequester:
-    """The session that a job's batch is given: it writes ahead."""
+    """A requester that writes ahead: the session's, behind the journal."""
 
     def __init__(
-        self, session: ImageSession, log: WriteAheadLog, failures: FailureCap
+        self, requester: Requester, log: WriteAheadLog, failures: FailureCap
     ) -> None:
-        self.config: SessionConfig = session.config
-        self._session = session
+        self.config: SessionConfig = requester.config
+        self._requester = requester
         self._log = log
         self._failures = failures
 
-    async def _answer(
+    async def answer(
         self,
         request: ImageRequest,
         *,
         ledger: Ledger,
         ceiling: asyncio.Semaphore | None = None,
-        batch: bool = True,
+        batch: bool = False,
     ) -> Answer:
         """Get one picture made, with the journal's entry among the call's ledgers."""
         number = request.id
@@ -205,7 +205,7 @@ class JournaledRequester:
         await self._failures.enter()
         failed = False
         try:
-            return await self._session._answer(  # noqa: SLF001 - the internal door for batches
+            return await self._requester.answer(
                 request,
                 ledger=JournalLedger(self._log, ledger, number),
                 ceiling=ceiling,
@@ -217,6 +217,6 @@ class JournaledRequester:
         finally:
             self._failures.leave(failed=failed)
 
-    async def _fetch(self, answer: Answer) -> Picture:
+    async def fetch(self, answer: Answer) -> Picture:
         """Fetch the picture of an answer."""
-        return await self._session._fetch(answer)  # noqa: SLF001 - same
+        return await self._requester.fetch(answer)

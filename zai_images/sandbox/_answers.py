@@ -3,7 +3,8 @@
 import json
 import secrets
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
+from importlib.resources import files
 from typing import Any, Final
 
 _BEIJING = timezone(timedelta(hours=8))
@@ -45,6 +46,7 @@ HTML: Final = (
     b"<body><center><h1>502 Bad Gateway</h1></center></body>\r\n</html>\r\n"
 )
 MISSING_PICTURE: Final = b'{"RetCode":-148654,"ErrMsg":"file not exist"}'
+WRONG_METHOD: Final = b'{"RetCode":-405,"ErrMsg":"method not allowed"}'
 BAD_SIGNATURE: Final = b'{"RetCode":-148643,"ErrMsg":"no authorization found"}'
 
 
@@ -60,8 +62,7 @@ def code_of(status: int) -> str:
 
 def new_request_id() -> str:
     """Make an id as the service does: Beijing time in 14 digits, then 16 hex."""
-    now = datetime.now(UTC).astimezone(_BEIJING)
-    return f"{now:%Y%m%d%H%M%S}{secrets.token_hex(8)}"
+    return f"{datetime.now(_BEIJING):%Y%m%d%H%M%S}{secrets.token_hex(8)}"
 
 
 def encode(value: object) -> bytes:
@@ -82,20 +83,7 @@ def error_body(
     return encode(envelope)
 
 
-def success_body(
-    *,
-    created: int,
-    request_id: str,
-    data: list[dict[str, str | None]],
-    content_filter: Iterable[Mapping[str, Any]],
-) -> bytes:
-    """Write the page's success, with the ids that real answers carry beside it."""
-    return encode(
-        {
-            "created": created,
-            "data": data,
-            "content_filter": [dict(item) for item in content_filter],
-            "id": request_id,
-            "request_id": request_id,
-        }
-    )
+_SHIPPED = files("zai_images.sandbox").joinpath("openapi.json").read_text("utf-8")
+# The endpoint's OpenAPI document, its server relative to where it was fetched: a tool
+# that is pointed at the sandbox must not go on to the service, which costs money.
+OPENAPI: Final = encode({**json.loads(_SHIPPED), "servers": [{"url": "/api"}]})

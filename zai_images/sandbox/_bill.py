@@ -1,18 +1,20 @@
 """What the sandbox would have charged for."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import attrs
+
+from zai_images.sandbox._validation import Order
 
 # US dollars, from the vendor's price list; size and quality do not matter.
 _PRICE = 0.01
 
 
 @attrs.frozen(kw_only=True)
-class BillEntry:
+class BillEntry(Order):
     """
-    One admitted request, as it was read.
+    An admitted request, as it was read.
 
     `body` is the whole JSON object, undocumented fields included; the other fields
     have the page's defaults filled in. `at` is the event loop's time at admission.
@@ -21,21 +23,16 @@ class BillEntry:
 
     index: int
     request_id: str
-    prompt: str
-    model: str
-    quality: str
-    size: str
-    user_id: str | None
-    body: Mapping[str, Any]
     at: float
     outcome: str
 
 
 class Bill:
     """
-    Every request that was admitted, counted at its admission, and the others' number.
+    The requests that were admitted, and the number of all the others.
 
-    `requests` is always `total + rejected + refusals + faulted`.
+    A request is counted at its admission, and `requests` is always
+    `total + rejected + refusals + faulted`.
 
     Attributes:
         requests: POSTs that reached the endpoint with their whole body.
@@ -50,7 +47,6 @@ class Bill:
         self.refusals = 0
         self.faulted = 0
         self._entries: list[BillEntry] = []
-        self._by_prompt: dict[str, list[BillEntry]] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -85,13 +81,12 @@ class Bill:
     @property
     def prompts(self) -> Mapping[str, int]:
         """How often each prompt was charged for."""
-        return {prompt: len(found) for prompt, found in self._by_prompt.copy().items()}
+        return dict(Counter(entry.prompt for entry in self.entries))
 
     def for_prompt(self, prompt: str) -> list[BillEntry]:
         """Return the entries of exactly this prompt."""
-        return list(self._by_prompt.get(prompt, ()))
+        return [entry for entry in self.entries if entry.prompt == prompt]
 
     def add(self, entry: BillEntry) -> None:
         """Charge for one request."""
         self._entries.append(entry)
-        self._by_prompt.setdefault(entry.prompt, []).append(entry)

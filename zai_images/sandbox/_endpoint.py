@@ -1,10 +1,10 @@
 """What the API's origin does with a request, from its key to its answer."""
 
 import asyncio
-import random
 import socket
 import struct
 import time
+from random import Random
 from typing import Final
 
 import attrs
@@ -13,15 +13,16 @@ from aiohttp import web
 from zai_images.sandbox._answers import (
     HTML,
     NOT_FOUND,
+    OPENAPI,
+    encode,
     error_body,
     new_request_id,
     status_of,
-    success_body,
 )
 from zai_images.sandbox._bill import Bill, BillEntry
-from zai_images.sandbox._document import DOCUMENT, PATH
 from zai_images.sandbox._faults import Fault, FaultPlan
-from zai_images.sandbox._limits import Places
+from zai_images.sandbox._limits import Knobs, Places
+from zai_images.sandbox._log import read
 from zai_images.sandbox._picture_host import PictureHost, cut
 from zai_images.sandbox._validation import (
     Order,
@@ -42,9 +43,9 @@ _HTML: Final = "text/html; charset=UTF-8"
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen
 class _Job:
-    """An order, what it is to meet, and what its answer will carry."""
+    """An order, the fault it is to meet, and what its answer will carry."""
 
     order: Order
     fault: Fault
@@ -52,36 +53,27 @@ class _Job:
     created: int = attrs.field(factory=lambda: int(time.time()))
 
 
+@attrs.frozen(kw_only=True, eq=False)
 class Service:
     """
-    Answer the endpoint.
+    The API's origin, from a request's key to its answer.
 
-    The order of the checks makes a free request cost nothing: the key, the JSON, the
-    fields, then faults, and only then a place and the rate.
+    The key, the JSON and the fields are checked before faults, and only then are a
+    place and the rate, so a request that is turned away costs nothing.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of the service, put together in one place
-        self,
-        *,
-        speed: float,
-        api_key: str,
-        places: Places,
-        faults: FaultPlan,
-        host: PictureHost,
-        seed: int,
-    ) -> None:
-        self.speed = speed
-        self.places = places
-        self.faults = faults
-        self.bill = Bill()
-        self._api_key = api_key
-        self._host = host
-        self._random = random.Random(seed)
+    knobs: Knobs
+    api_key: str
+    places: Places
+    faults: FaultPlan
+    host: PictureHost
+    random: Random
+    bill: Bill = attrs.field(factory=Bill)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request at the API's origin."""
-        if request.path == PATH and request.method in ("GET", "HEAD"):
-            return _answer(200, DOCUMENT)
+        if request.path == "/openapi.json" and request.method in ("GET", "HEAD"):
+            return _answer(200, OPENAPI)
         if request.path != _ENDPOINT:
             # The real gateway says "not found" with HTTP 200.
             return _answer(200, NOT_FOUND)
@@ -93,20 +85,20 @@ class Service:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            raw = await _read(request)
+            raw = await read(request)
         except ConnectionError:
             return web.Response()  # half a request, and nobody left to answer
         # From here to the admission nothing is awaited, so the counts always agree.
         self.bill.requests += 1
         number = self.bill.requests
         try:
-            check_key(request.headers.get("Authorization"), self._api_key)
+            check_key(request.headers.get("Authorization"), self.api_key)
             check_encoding(request.headers.get("Content-Encoding"))
             order = read_order(request.content_type, raw)
         except RefusalError as refusal:
             self.bill.rejected += 1
-            return await self._refuse(refusal.code, refusal.message)
-        job = _Job(order=order, fault=self.faults.find(number, order.prompt))
+            return await self._refuse(*refusal.args)
+        job = _Job(order, self.faults.find(number, order.prompt))
         if job.fault.is_billed:
             return await self._generate(request, job)
         self.faults.spend(job.fault)
@@ -123,7 +115,15 @@ class Service:
             self.bill.refusals += 1
             return await self._refuse(code)
         self.faults.spend(job.fault)
-        self._charge(job, now)
+        self.bill.add(
+            BillEntry(
+                index=self.bill.total,
+                request_id=job.request_id,
+                at=now,
+                outcome=job.fault.action,
+                **attrs.asdict(job.order, recurse=False),
+            )
+        )
         try:
             await self._pause(job.fault.delay, _LATENCIES[job.order.quality])
         finally:
@@ -132,28 +132,13 @@ class Service:
             self.places.free()
         return await self._perform(request, job)
 
-    def _charge(self, job: _Job, now: float) -> None:
-        entry = BillEntry(
-            index=self.bill.total,
-            request_id=job.request_id,
-            prompt=job.order.prompt,
-            model=job.order.model,
-            quality=job.order.quality,
-            size=job.order.size,
-            user_id=job.order.user_id,
-            body=job.order.body,
-            at=now,
-            outcome=job.fault.action,
-        )
-        self.bill.add(entry)
-
     async def _refuse(self, code: str, message: str | None = None) -> web.Response:
         await self._pause(None, _REFUSAL_LATENCY)
         return _answer(status_of(code), error_body(code, message))
 
     async def _pause(self, delay: float | None, usual: tuple[float, float]) -> None:
-        seconds = self._random.uniform(*usual) if delay is None else delay
-        await asyncio.sleep(seconds / self.speed)
+        seconds = self.random.uniform(*usual) if delay is None else delay
+        await asyncio.sleep(seconds / self.knobs.speed)
 
     async def _perform(self, request: web.BaseRequest, job: _Job) -> web.StreamResponse:
         fault = job.fault
@@ -162,10 +147,8 @@ class Service:
             await asyncio.get_running_loop().create_future()
         if fault.action == "reset":
             return _reset(request)
-        body = self._body(job)
-        if fault.body is not None:
-            given = fault.body
-            body = given.encode() if isinstance(given, str) else given
+        body = self._body(job) if fault.body is None else fault.body
+        body = body.encode() if isinstance(body, str) else body
         content_type = _HTML if fault.action == "html" else _JSON
         response = _answer(fault.answer_status, body, content_type)
         response.headers.update(fault.answer_headers)
@@ -179,11 +162,15 @@ class Service:
             return HTML
         if fault.action == "answer":
             return error_body(fault.answer_code, fault.message, fault.answer_filter)
-        return success_body(
-            created=job.created,
-            request_id=job.request_id,
-            data=self._data(job),
-            content_filter=fault.answer_filter,
+        return encode(
+            {
+                "created": job.created,
+                "data": self._data(job),
+                "content_filter": [dict(item) for item in fault.answer_filter],
+                # What real answers carry beside the page's fields.
+                "id": job.request_id,
+                "request_id": job.request_id,
+            }
         )
 
     def _data(self, job: _Job) -> list[dict[str, str | None]]:
@@ -191,21 +178,13 @@ class Service:
             return []
         if job.fault.action == "null_url":
             return [{"url": None}]
-        link = self._host.link(job.order, job.request_id, job.fault, self.speed)
+        link = self.host.link(job.order, job.request_id, job.fault, self.knobs.speed)
         return [{"url": link}]
 
 
-async def _read(request: web.BaseRequest) -> bytes | None:
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        return None
-
-
 def _answer(status: int, body: bytes, content_type: str = _JSON) -> web.Response:
-    return web.Response(
-        status=status, body=body, headers={"Content-Type": content_type}
-    )
+    headers = {"Content-Type": content_type}
+    return web.Response(status=status, body=body, headers=headers)
 
 
 def _reset(request: web.BaseRequest) -> web.Response:

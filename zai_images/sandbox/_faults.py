@@ -1,9 +1,9 @@
-"""Trouble declared as data: which request it meets, and what happens to it."""
+"""Faults declared as data: which requests they meet, and what happens then."""
 
 import threading
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import attrs
 
@@ -23,24 +23,14 @@ Action = Literal[
     "expired_picture",
 ]
 
-# Every action, and whether a request that meets it is admitted and billed.
-_BILLED: Final[Mapping[str, bool]] = {
-    "answer": False,
-    "html": False,
-    "reset": False,
-    "hang": False,
-    "picture": True,
-    "truncate": True,
-    "empty": True,
-    "null_url": True,
-    "missing_picture": True,
-    "truncated_picture": True,
-    "expired_picture": True,
-}
+# A request that meets one of these is not admitted and costs nothing.
+_FREE: Final = ("answer", "html", "reset", "hang")
 PICTURE_TROUBLES: Final = ("missing_picture", "truncated_picture", "expired_picture")
 _CONTENT_CODES = ("1300", "1301")
 _SAFE = ({"role": "assistant", "level": 3},)
 _UNSAFE = ({"role": "user", "level": 1},)
+
+_is_duration = attrs.validators.optional(attrs.validators.ge(0))
 
 
 def _freeze(headers: Mapping[str, str]) -> Mapping[str, str]:
@@ -58,18 +48,18 @@ def _is_count(_: object, attribute: "attrs.Attribute[Any]", value: int | None) -
         raise ValueError(f"{attribute.name} must be at least 1")
 
 
-def _is_final_status(_: object, __: object, status: int) -> None:
-    if not 200 <= status <= 599:
+def _is_final_status(_: object, __: object, status: int | None) -> None:
+    if status is not None and not 200 <= status <= 599:
         raise ValueError(f"{status} is not the status of an answer")
 
 
 @attrs.frozen(kw_only=True)
 class Fault:
     """
-    One piece of trouble.
+    A piece of trouble, declared as data.
 
-    A fault meets requests that keep the page's rules; one with a bad key or a bad
-    field is turned away before. Of several that fit, the first declared one acts.
+    A fault meets requests that keep the page's rules; a request with a bad key or a
+    bad field is turned away first. Of several faults that fit, the first declared acts.
 
     Which request: `nth` counts the POSTs that reached the endpoint, from 1; `prompt`
     is the exact prompt; both together must both fit; neither fits every request.
@@ -104,11 +94,9 @@ class Fault:
     prompt: str | None = None
     times: int | None = attrs.field(default=1, validator=_is_count)
     action: Action = attrs.field(
-        default="answer", validator=attrs.validators.in_(_BILLED)
+        default="answer", validator=attrs.validators.in_(get_args(Action))
     )
-    status: int | None = attrs.field(
-        default=None, validator=attrs.validators.optional(_is_final_status)
-    )
+    status: int | None = attrs.field(default=None, validator=_is_final_status)
     code: str | None = attrs.field(
         default=None, converter=attrs.converters.optional(str)
     )
@@ -116,17 +104,13 @@ class Fault:
     body: bytes | str | None = None
     headers: Mapping[str, str] = attrs.field(factory=dict, converter=_freeze)
     retry_after: float | str | None = None
-    delay: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.ge(0))
-    )
+    delay: float | None = attrs.field(default=None, validator=_is_duration)
     content_filter: tuple[Mapping[str, Any], ...] | None = attrs.field(
         default=None, converter=_freeze_filter
     )
     billed: bool | None = None
     fetches: int | None = attrs.field(default=None, validator=_is_count)
-    seconds: float | None = attrs.field(
-        default=None, validator=attrs.validators.optional(attrs.validators.ge(0))
-    )
+    seconds: float | None = attrs.field(default=None, validator=_is_duration)
 
     def __attrs_post_init__(self) -> None:
         # A field that its action ignores would be a fault that silently is another.
@@ -141,7 +125,7 @@ class Fault:
     @property
     def is_billed(self) -> bool:
         """Whether a request that meets this fault is admitted and paid for."""
-        return _BILLED[self.action] if self.billed is None else self.billed
+        return self.action not in _FREE if self.billed is None else self.billed
 
     @property
     def answer_code(self) -> str:
@@ -176,7 +160,7 @@ class Fault:
         return _UNSAFE if self.answer_code in _CONTENT_CODES else ()
 
     def fits(self, number: int, prompt: str) -> bool:
-        """Whether this fault is meant for the request."""
+        """Tell whether this fault is meant for the request."""
         return self.nth in (None, number) and self.prompt in (None, prompt)
 
 
@@ -193,9 +177,7 @@ class FaultPlan:
 
     def __init__(self, faults: Iterable[Fault]) -> None:
         self._lock = threading.Lock()
-        self._left: list[tuple[Fault, int | None]] = []
-        for fault in faults:
-            self.add(fault)
+        self._left = [(fault, fault.times) for fault in faults]
 
     def add(self, fault: Fault) -> None:
         """Declare one more fault, behind the others."""
@@ -210,10 +192,8 @@ class FaultPlan:
     def find(self, number: int, prompt: str) -> Fault:
         """Return the fault that this request meets, without using it up."""
         with self._lock:
-            for fault, _ in self._left:
-                if fault.fits(number, prompt):
-                    return fault
-        return ORDINARY
+            fitting = (fault for fault, _ in self._left if fault.fits(number, prompt))
+            return next(fitting, ORDINARY)
 
     def spend(self, fault: Fault) -> None:
         """Use a fault up by one time."""

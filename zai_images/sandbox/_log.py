@@ -8,15 +8,15 @@ from typing import Any, Final
 import attrs
 from aiohttp import web
 
-_SECRET_HEADERS: Final = ("Authorization", "Proxy-Authorization", "Cookie")
+SECRET_HEADERS: Final = ("Authorization", "Proxy-Authorization", "Cookie")
 
-_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @attrs.define(kw_only=True)
 class LoggedRequest:
     """
-    One request to the API's origin, whatever became of it.
+    A request to the API's origin, whatever became of it.
 
     `at` is the event loop's time at which it had arrived whole (with asyncio's own
     loops that of `time.monotonic()`). `headers` are found in any case; Authorization,
@@ -33,65 +33,46 @@ class LoggedRequest:
 
     @property
     def json(self) -> Any:  # noqa: ANN401 - whatever the client has sent
-        """
-        The body, decoded.
-
-        Raises:
-            ValueError: it is not JSON.
-        """
+        """The body, decoded; a ValueError where it is not JSON."""
         return json.loads(self.body)
 
     @property
     def prompt(self) -> str:
-        """
-        The prompt that the body holds.
-
-        Raises:
-            ValueError: it is not JSON.
-            LookupError: it holds none.
-        """
+        """The prompt in the body; a ValueError or a LookupError where there is none."""
         prompt: str = self.json["prompt"]
         return prompt
 
 
-class Log:
-    """Keep every request to a handler, in the order of their arrival."""
+def kept(handler: Handler, log: list[LoggedRequest], api_key: str) -> Handler:
+    """Wrap a handler so that every request to it is logged, without the key."""
 
-    def __init__(self, api_key: str) -> None:
-        self.requests: list[LoggedRequest] = []
-        self._api_key = api_key
+    def masked(text: str) -> str:
+        return text.replace(api_key, "***")
 
-    def kept(self, handler: _Handler) -> _Handler:
-        """Make a handler of which every request is kept."""
-
-        async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            entry = await self._add(request)
-            response = await handler(request)
-            connection = request.transport
-            if connection is not None and not connection.is_closing():
-                entry.status = response.status
-            return response
-
-        return handle
-
-    async def _add(self, request: web.BaseRequest) -> LoggedRequest:
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            body = b""  # the handler finds that out for itself
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
         headers = request.headers.copy()
         for name, value in request.headers.items():
-            secret = name.title() in _SECRET_HEADERS
-            headers[name] = "***" if secret else self._masked(value)
+            headers[name] = "***" if name.title() in SECRET_HEADERS else masked(value)
         entry = LoggedRequest(
             method=request.method,
-            path=self._masked(request.path_qs),
+            path=masked(request.path_qs),
             headers=headers,
-            body=body,
+            body=await read(request) or b"",
             at=asyncio.get_running_loop().time(),
         )
-        self.requests.append(entry)
-        return entry
+        log.append(entry)
+        response = await handler(request)
+        connection = request.transport
+        if connection is not None and not connection.is_closing():
+            entry.status = response.status
+        return response
 
-    def _masked(self, text: str) -> str:
-        return text.replace(self._api_key, "***")
+    return handle
+
+
+async def read(request: web.BaseRequest) -> bytes | None:
+    """Read a request's body; None is one too large to read."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return None

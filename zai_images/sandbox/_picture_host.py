@@ -1,6 +1,7 @@
 """The picture host: a second origin, which knows links and no API key."""
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import Mapping
@@ -8,26 +9,25 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import attrs
 from aiohttp import web
 
-from zai_images.sandbox._answers import BAD_SIGNATURE, MISSING_PICTURE, encode
-from zai_images.sandbox._drawing.pictures import picture, plain
-from zai_images.sandbox._faults import ORDINARY, PICTURE_TROUBLES, Fault
+from zai_images.sandbox._answers import BAD_SIGNATURE, MISSING_PICTURE, WRONG_METHOD
+from zai_images.sandbox._drawing.pictures import drawn, plain
+from zai_images.sandbox._faults import PICTURE_TROUBLES, Fault
+from zai_images.sandbox._log import SECRET_HEADERS
 from zai_images.sandbox._validation import Order
 
 _LIFETIME: Final = 30 * 24 * 3600
-_SECRET_HEADERS: Final = ("Authorization", "Proxy-Authorization", "Cookie")
 _HARMLESS_HEADERS: Final = ("User-Agent", "Accept", "Referer")
-_DRAWERS: Final = 2
 
 
 @attrs.frozen(kw_only=True)
 class PictureRequest:
     """
-    One request to the picture host.
+    A request to the picture host.
 
     `headers` has those of Authorization, Proxy-Authorization and Cookie that came
     (their values as "***"), and User-Agent, Accept, Referer. `carried_key` tells
@@ -41,33 +41,28 @@ class PictureRequest:
     carried_key: bool
 
 
-@attrs.define(kw_only=True)
+@attrs.define
 class _Shelf:
-    """One picture that can be fetched, and the trouble that fetching it meets."""
+    """A picture that can be fetched, and the trouble that fetching it meets."""
 
-    prompt: str
-    width: int
-    height: int
-    query: dict[str, str]
-    trouble: str | None = None
-    fetches: int | None = None
-    until: float | None = None
+    order: Order
+    query: Mapping[str, str]
+    trouble: str | None
+    fetches: int | None
+    until: float
 
     def troubled(self, now: float) -> str | None:
         """Return the trouble of this fetch, and count the fetch."""
-        if self.until is not None and now >= self.until:
+        if now >= self.until or self.fetches == 0:
             self.trouble = None
-        trouble = self.trouble
-        if self.fetches is not None:
+        if self.fetches:
             self.fetches -= 1
-            if self.fetches == 0:
-                self.trouble = None
-        return trouble
+        return self.trouble
 
 
 class PictureHost:
     """
-    Keep the pictures that were paid for, and make each when it is fetched.
+    The pictures that were paid for, each of which is made when it is fetched.
 
     `requests` records every request in the order of the answers.
     """
@@ -78,39 +73,30 @@ class PictureHost:
         self._api_key = api_key
         self._drawn = drawn
         self._shelves: dict[str, _Shelf] = {}
-        self._drawers: ThreadPoolExecutor | None = None
+        self.drawers: ThreadPoolExecutor | None = None
 
-    def link(
-        self, order: Order, request_id: str, fault: Fault = ORDINARY, speed: float = 1
-    ) -> str:
+    def link(self, order: Order, request_id: str, fault: Fault, speed: float) -> str:
         """Put an order's picture on the shelf and return its signed link."""
-        shelf = _Shelf(
-            prompt=order.prompt,
-            width=order.width,
-            height=order.height,
-            query={
-                "Expires": str(int(time.time()) + _LIFETIME),
-                "Signature": secrets.token_hex(20),
-            },
-        )
-        if fault.action in PICTURE_TROUBLES:
-            shelf.trouble = fault.action
-            shelf.fetches = fault.fetches
-            if fault.seconds is not None:
-                now = asyncio.get_running_loop().time()
-                shelf.until = now + fault.seconds / speed
+        query = {
+            "Expires": str(int(time.time()) + _LIFETIME),
+            "Signature": secrets.token_hex(20),
+        }
+        trouble = fault.action if fault.action in PICTURE_TROUBLES else None
+        until = math.inf
+        if fault.seconds is not None:
+            until = asyncio.get_running_loop().time() + fault.seconds / speed
         path = f"/sandbox/{request_id}.png"
-        self._shelves[path] = shelf
-        query = "&".join(f"{name}={value}" for name, value in shelf.query.items())
-        return f"{self.origin}{path}?{query}"
+        self._shelves[path] = _Shelf(order, query, trouble, fault.fetches, until)
+        return f"{self.origin}{path}?{urlencode(query)}"
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request and record it."""
         response = await self._answer(request)
-        shown = {name: "***" for name in _SECRET_HEADERS if name in request.headers}
-        for name in _HARMLESS_HEADERS:
-            if name in request.headers:
-                shown[name] = request.headers[name]
+        shown = {
+            name: "***" if name in SECRET_HEADERS else request.headers[name]
+            for name in (*SECRET_HEADERS, *_HARMLESS_HEADERS)
+            if name in request.headers
+        }
         everything = (request.path_qs, *request.headers.values())
         self.requests.append(
             PictureRequest(
@@ -123,16 +109,9 @@ class PictureHost:
         )
         return response
 
-    def close(self) -> None:
-        """Let the drawing threads end; one that is drawing finishes its picture."""
-        if self._drawers is not None:
-            self._drawers.shutdown(wait=False, cancel_futures=True)
-            self._drawers = None
-
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         if request.method not in ("GET", "HEAD"):
-            body = encode({"RetCode": -405, "ErrMsg": "method not allowed"})
-            return _json(405, body, {"Allow": "GET, HEAD"})
+            return _json(405, WRONG_METHOD, {"Allow": "GET, HEAD"})
         shelf = self._shelves.get(request.path)
         if shelf is None:
             return _json(404, MISSING_PICTURE)
@@ -144,21 +123,18 @@ class PictureHost:
             return _json(404, MISSING_PICTURE)
         if trouble == "expired_picture":
             return _json(403, BAD_SIGNATURE)
-        data = await self._picture(shelf)
+        data = await self._picture(shelf.order)
         response = web.Response(body=data, content_type="image/png")
         if trouble == "truncated_picture":
             cut(response, data)
         return response
 
-    async def _picture(self, shelf: _Shelf) -> bytes:
+    async def _picture(self, order: Order) -> bytes:
+        width, height = map(int, order.size.split("x"))
         if not self._drawn:
-            return plain(shelf.prompt, shelf.width, shelf.height)
-        # Threads of our own: drawings must not queue before the user's own
-        # `asyncio.to_thread` calls on the same loop.
-        if self._drawers is None:
-            self._drawers = ThreadPoolExecutor(_DRAWERS, "zai-images-sandbox")
-        make = partial(picture, shelf.prompt, shelf.width, shelf.height, drawn=True)
-        return await asyncio.get_running_loop().run_in_executor(self._drawers, make)
+            return plain(order.prompt, width, height)
+        make = partial(drawn, order.prompt, width, height)
+        return await asyncio.get_running_loop().run_in_executor(self.drawers, make)
 
 
 def cut(response: web.Response, body: bytes) -> None:

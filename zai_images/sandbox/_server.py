@@ -2,18 +2,19 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import random
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from types import TracebackType
-from typing import Any, Final, Literal, Self, cast
+from typing import Any, Final, Literal, Self
 
 from aiohttp import web
 
 from zai_images.sandbox._bill import Bill
 from zai_images.sandbox._endpoint import BASE, Service
 from zai_images.sandbox._faults import Fault, FaultPlan
-from zai_images.sandbox._limits import Places
-from zai_images.sandbox._log import Log, LoggedRequest
+from zai_images.sandbox._limits import Knobs, Places
+from zai_images.sandbox._log import Handler, LoggedRequest, kept
 from zai_images.sandbox._picture_host import PictureHost, PictureRequest
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -21,12 +22,10 @@ _BACKLOG: Final = 1024
 # What is unanswered is ended by us before; this is for half-sent requests.
 _PATIENCE: Final = 0.1
 
-_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
-
-class Sandbox:
+class Sandbox(Knobs):
     """
-    Serve the image API on loopback, without a key and without paying.
+    The image API on loopback, without a key of the service and without paying.
 
     Args:
         speed: how many times faster than life pictures and refusals come.
@@ -39,10 +38,11 @@ class Sandbox:
         seed: of the latencies.
         record: keep a `log` of every request; its memory grows with them.
 
-    `speed`, `limit` and `rate` may be set while it runs. All waiting is the running
-    event loop's, so a loop with virtual time moves it. A closed sandbox may be
-    started again; it keeps its bill, and its picture host moves to another port.
-    Only `start` and `aclose` belong to its loop; everything else is for any thread.
+    `speed`, `limit` and `rate` may be set while it runs; a lower limit lets those in
+    flight finish. All waiting is the running event loop's, so a loop with virtual time
+    moves it. A closed sandbox may be started again; it keeps its bill, and its picture
+    host moves to another port. Only `start` and `aclose` belong to its loop; everything
+    else is for any thread.
     """
 
     def __init__(  # noqa: PLR0913 - each is a separate knob of the service
@@ -61,19 +61,20 @@ class Sandbox:
             raise ValueError("speed must be a positive number")
         if pictures not in ("drawn", "plain"):
             raise ValueError("pictures must be 'drawn' or 'plain'")
+        super().__init__(speed, limit, rate)
         self._api_key = api_key
-        self._places = Places(limit, rate)
+        self._places = Places(self)
         self._faults = FaultPlan(faults)
         self._host = PictureHost(api_key=api_key, drawn=pictures == "drawn")
         self._service = Service(
-            speed=speed,
+            knobs=self,
             api_key=api_key,
             places=self._places,
             faults=self._faults,
             host=self._host,
-            seed=seed,
+            random=random.Random(seed),
         )
-        self._log = Log(api_key) if record else None
+        self._log: list[LoggedRequest] | None = [] if record else None
         self._origin: str | None = None
         self._stack: AsyncExitStack | None = None
         self._answering: set[asyncio.Task[Any]] = set()
@@ -83,12 +84,7 @@ class Sandbox:
         await self.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     def __repr__(self) -> str:
@@ -119,15 +115,10 @@ class Sandbox:
 
     @property
     def log(self) -> Sequence[LoggedRequest]:
-        """
-        Every request to the API's origin, in the order of their arrival.
-
-        Raises:
-            RuntimeError: it was made without `record=True`.
-        """
+        """Every request to the API's origin; a RuntimeError without `record=True`."""
         if self._log is None:
             raise RuntimeError("no log is kept: make it with Sandbox(record=True)")
-        return tuple(self._log.requests)
+        return tuple(self._log)
 
     @property
     def picture_requests(self) -> Sequence[PictureRequest]:
@@ -143,33 +134,6 @@ class Sandbox:
     def most_in_flight(self) -> int:
         """The largest number of places that were taken at once."""
         return self._places.most_taken
-
-    @property
-    def speed(self) -> float:
-        """How many times faster than life pictures and refusals come."""
-        return self._service.speed
-
-    @speed.setter
-    def speed(self, speed: float) -> None:
-        self._service.speed = speed
-
-    @property
-    def limit(self) -> int | None:
-        """The number of places; a lower one lets those in flight finish."""
-        return self._places.limit
-
-    @limit.setter
-    def limit(self, limit: int | None) -> None:
-        self._places.limit = limit
-
-    @property
-    def rate(self) -> float | None:
-        """The number of pictures a minute."""
-        return self._places.rate
-
-    @rate.setter
-    def rate(self, rate: float | None) -> None:
-        self._places.rate = rate
 
     def next(self, *, times: int | None = 1, **fault: Any) -> None:  # noqa: ANN401
         """Let the next `times` requests meet a fault; takes the fields of `Fault`."""
@@ -196,9 +160,13 @@ class Sandbox:
             raise RuntimeError("the sandbox is running already")
         self._closing = False
         async with AsyncExitStack() as stack:
-            stack.callback(self._host.close)
-            service = self._service.handle
-            handler = service if self._log is None else self._log.kept(service)
+            # Threads of our own: drawings must not queue before the user's own
+            # `asyncio.to_thread` calls on the same loop.
+            drawers = self._host.drawers = ThreadPoolExecutor(2, "zai-images-sandbox")
+            stack.callback(drawers.shutdown, wait=False, cancel_futures=True)
+            handler: Handler = self._service.handle
+            if self._log is not None:
+                handler = kept(handler, self._log, self.api_key)
             origin = await self._listen(stack, handler, port)
             self._host.origin = await self._listen(stack, self._host.handle, 0)
             # Unwound first, before the listeners would wait for their answers.
@@ -212,7 +180,7 @@ class Sandbox:
         if stack is not None:
             await stack.aclose()
 
-    async def _listen(self, stack: AsyncExitStack, handler: _Handler, port: int) -> str:
+    async def _listen(self, stack: AsyncExitStack, handler: Handler, port: int) -> str:
         # Handlers outlive their clients: the service goes on with a job that nobody
         # waits for any more, holds its place, and charges for it.
         server = web.Server(
@@ -227,13 +195,13 @@ class Sandbox:
         await web.TCPSite(runner, _LOOPBACK, port, backlog=_BACKLOG).start()
         return f"http://{_LOOPBACK}:{runner.addresses[0][1]}"
 
-    def _owned(self, handler: _Handler) -> _Handler:
-        """Remember the task of every answer, so that closing can end them all."""
+    def _owned(self, handler: Handler) -> Handler:
+        """Wrap a handler so that closing can end all its answers."""
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            if self._closing:
+            task = asyncio.current_task()
+            if self._closing or task is None:
                 return web.Response(status=503, headers={"Connection": "close"})
-            task = cast("asyncio.Task[Any]", asyncio.current_task())
             self._answering.add(task)
             try:
                 return await handler(request)
@@ -244,7 +212,6 @@ class Sandbox:
 
     async def _stop_answering(self) -> None:
         self._closing = True
-        answering = list(self._answering)
-        for task in answering:
+        for task in self._answering:
             task.cancel()
-        await asyncio.gather(*answering, return_exceptions=True)
+        await asyncio.gather(*self._answering, return_exceptions=True)

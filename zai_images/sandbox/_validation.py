@@ -8,16 +8,14 @@ nothing the page does not promise to take.
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
 
 MODEL: Final = "cogview-4-250304"
-QUALITIES: Final = ("hd", "standard")
-DEFAULT_QUALITY: Final = "standard"
-DEFAULT_SIZE: Final = "1024x1024"
 
+_QUALITIES = ("hd", "standard")
 _SIDES = range(512, 2048 + 1, 16)
 _MOST_PIXELS = 2**21
 _USER_ID_LENGTHS = range(6, 128 + 1)
@@ -27,12 +25,7 @@ _PREFIX = "Bearer "
 
 
 class RefusalError(Exception):
-    """A request that the page does not allow, with the business code that says so."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
+    """Raised with a business code and a message when the page forbids a request."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,15 +35,9 @@ class Order:
     prompt: str
     model: str
     quality: str
-    width: int
-    height: int
+    size: str
     user_id: str | None
     body: Mapping[str, Any]
-
-    @property
-    def size(self) -> str:
-        """The size as the page writes it."""
-        return f"{self.width}x{self.height}"
 
 
 def check_key(authorization: str | None, api_key: str) -> None:
@@ -79,17 +66,19 @@ def read_order(content_type: str, raw: bytes | None) -> Order:
     prompt = _required(body, "prompt")
     if not prompt.strip():
         raise RefusalError("1214", "prompt: must not be blank.")
-    quality = _optional(body, "quality") or DEFAULT_QUALITY
-    width, height = _sides(_optional(body, "size") or DEFAULT_SIZE)
-    return Order(
+    order = Order(
         prompt=prompt,
         model=MODEL,
-        quality=quality,
-        width=width,
-        height=height,
-        user_id=_optional(body, "user_id"),
+        quality=_optional(body, "quality", "standard"),
+        size=_optional(body, "size", "1024x1024"),
+        user_id=_required(body, "user_id") if "user_id" in body else None,
         body=body,
     )
+    _check_quality(order.quality)
+    _check_size(order.size)
+    if order.user_id is not None and len(order.user_id) not in _USER_ID_LENGTHS:
+        raise RefusalError("1214", "user_id: must have 6 to 128 characters.")
+    return order
 
 
 def _read_object(content_type: str, raw: bytes) -> dict[str, Any]:
@@ -133,12 +122,8 @@ def _required(body: Mapping[str, Any], name: str) -> str:
     return _text(name, body[name])
 
 
-def _optional(body: Mapping[str, Any], name: str) -> str | None:
-    if name not in body:
-        return None
-    value = _text(name, body[name])
-    _CHECKS[name](value)
-    return value
+def _optional(body: Mapping[str, Any], name: str, default: str) -> str:
+    return _text(name, body.get(name, default))
 
 
 def _text(name: str, value: object) -> str:
@@ -150,18 +135,13 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _check_quality(value: str) -> None:
-    if value not in QUALITIES:
+def _check_quality(quality: str) -> None:
+    if quality not in _QUALITIES:
         raise RefusalError("1214", "quality: must be hd or standard.")
 
 
-def _check_user_id(value: str) -> None:
-    if len(value) not in _USER_ID_LENGTHS:
-        raise RefusalError("1214", "user_id: must have 6 to 128 characters.")
-
-
-def _sides(value: str) -> tuple[int, int]:
-    match = _SIZE.fullmatch(value)
+def _check_size(size: str) -> None:
+    match = _SIZE.fullmatch(size)
     if match is None:
         raise RefusalError("1214", "size: must be written as 1024x1024.")
     width, height = int(match[1]), int(match[2])
@@ -171,11 +151,3 @@ def _sides(value: str) -> tuple[int, int]:
         )
     if width * height > _MOST_PIXELS:
         raise RefusalError("1214", "size: at most 2^21 pixels.")
-    return width, height
-
-
-_CHECKS: Mapping[str, Callable[[str], object]] = {
-    "quality": _check_quality,
-    "size": _sides,
-    "user_id": _check_user_id,
-}

@@ -18,17 +18,16 @@ from pathlib import Path
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.judge.paid_service import content, picture
 from support.judge.trial import items_of
 
 from zai_images import AnswerLostError, DownloadError, ImageSession, SessionConfig
-from zai_images._api.wire import RawResponse
-from zai_images._picture.picture import FetchError, inspect
-from zai_images.jobs import ImageJob
-from zai_images.jobs import _refetch as _links
+from zai_images._api.response import RawResponse
+from zai_images._http.downloader import FetchError
+from zai_images._picture.picture import inspect
+from zai_images.jobs import ImageJob, _refetch as _links
 
 SPEED = 100
 VERDICTS = ("make", "refuse", "error", "lose", "half", "content", "unreadable")

@@ -143,7 +143,7 @@ def point(event: Event) -> tuple[str, str]:
         return call, f"*/{name}"
     if name.endswith(".part"):
         return call, "*.part"
-    if name.endswith((".png", ".jpg", ".webp", ".gif")):
+    if name.endswith((".png", ".jpg", ".webp")):
         return call, f"*{name[name.rindex('.') :]}"
     if "/pictures/" in path:
         return call, "*/pictures/*"

@@ -13,10 +13,10 @@ from rich.text import Text
 from zai_images import events
 from zai_images._api.errors import DownloadError
 from zai_images._api.request import ImageRequest
-from zai_images._api.response import ImageResponse
-from zai_images._http.downloader import expiry
+from zai_images._api.response import ImageResponse, expiry
+from zai_images._picture.files import write_new
 from zai_images._picture.header import EXTENSIONS
-from zai_images._picture.picture import Picture, write_new
+from zai_images._picture.picture import Picture
 from zai_images._session.session import ImageSession
 from zai_images.cli._exit import Interruptions, UsageError, carry_out
 from zai_images.cli._known_limits import remember

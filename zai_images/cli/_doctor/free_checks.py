@@ -22,8 +22,9 @@ from zai_images._api.errors import (
 from zai_images._api.judge import judge
 from zai_images._api.request import DEFAULT_MODEL
 from zai_images._api.response import ImageResponse
-from zai_images._config import DEFAULT_BASE_URL, Secret, SessionConfig, Timeouts
+from zai_images._config import DEFAULT_BASE_URL, SessionConfig, Timeouts
 from zai_images._http.transport import AiohttpTransport, Transport
+from zai_images._redact import Secret
 
 # What says that the request was read and only its prompt is at fault.
 _ABOUT_THE_PROMPT = frozenset({"1210", "1213", "1214", "1215", "1261"})

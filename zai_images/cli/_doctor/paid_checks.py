@@ -15,10 +15,9 @@ from zai_images._api.errors import (
     ZaiImagesError,
 )
 from zai_images._api.request import DEFAULT_MODEL, ImageRequest
-from zai_images._api.response import ImageResponse
+from zai_images._api.response import ImageResponse, expiry
 from zai_images._api.wire import encode
 from zai_images._config import SessionConfig
-from zai_images._http.downloader import expiry
 from zai_images._http.transport import AiohttpTransport
 from zai_images._picture.picture import Picture
 from zai_images._session.budget import price_of

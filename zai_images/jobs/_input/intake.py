@@ -16,7 +16,7 @@ import attrs
 from zai_images._api.errors import InvalidRequestError
 from zai_images._api.request import ImageRequest
 from zai_images._api.wire import encode
-from zai_images._batch.runner import Requests
+from zai_images._batch.source import Requests
 from zai_images.jobs._input.files import (
     SHOWN,
     InputCheck,

@@ -6,7 +6,7 @@ from typing import Any
 
 from zai_images._api.errors import InvalidRequestError
 from zai_images._api.request import ImageRequest, as_request
-from zai_images._batch.runner import Requests
+from zai_images._batch.source import Requests
 from zai_images.jobs._input.files import PromptFile, read_requests
 from zai_images.jobs._input.formats import BadLine
 

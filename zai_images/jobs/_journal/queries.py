@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from zai_images._api.request import WIRE_FIELDS, ImageRequest
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images.jobs._journal.schema import Connection, Step
 from zai_images.jobs._report import JobRecord, JobStatus
 from zai_images.jobs._states import State

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import attrs
 
-from zai_images._api.wire import RawResponse
+from zai_images._api.response import RawResponse
 from zai_images.jobs._errors import JobError
 from zai_images.jobs._journal import queries
 from zai_images.jobs._journal.schema import Connection, Step

@@ -1,6 +1,5 @@
 """Pictures of exactly the asked size, marked as the sandbox's: plain or drawn."""
 
-import colorsys
 import hashlib
 import struct
 import zlib
@@ -10,27 +9,22 @@ from typing import Final
 MARK: Final = "SANDBOX - not a real CogView-4 picture"
 
 
-def picture(prompt: str, width: int, height: int, *, drawn: bool) -> bytes:
-    """Make the PNG for a prompt; the same arguments always give the same bytes."""
-    if drawn:
-        try:
-            # Pillow is optional, and importing the package must not load it.
-            from zai_images.sandbox._drawing.landscape import draw  # noqa: PLC0415
+def drawn(prompt: str, width: int, height: int) -> bytes:
+    """Draw the PNG for a prompt, or make a plain one where Pillow cannot draw it."""
+    try:
+        # Pillow is optional, and importing the package must not load it.
+        from zai_images.sandbox._drawing.landscape import draw  # noqa: PLC0415
 
-            return draw(prompt, width, height, MARK)
-        except ImportError:  # also raised by a Pillow that was built without fonts
-            pass
-    return plain(prompt, width, height)
+        return draw(prompt, width, height, MARK)
+    except ImportError:  # also raised by a Pillow that was built without fonts
+        return plain(prompt, width, height)
 
 
 def plain(prompt: str, width: int, height: int) -> bytes:
     """Make a PNG of one colour, which follows from the prompt."""
-    digest = hashlib.blake2b(prompt.encode(), digest_size=2).digest()
-    hue = int.from_bytes(digest, "big") / 0x10000
-    colour = colorsys.hls_to_rgb(hue, 0.55, 0.5)
-    palette = bytes(round(255 * part) for part in colour)
+    colour = hashlib.blake2b(prompt.encode(), digest_size=3).digest()
     header, pixels = _canvas(width, height)
-    return header + _chunk(b"PLTE", palette) + pixels
+    return header + _chunk(b"PLTE", colour) + pixels
 
 
 @lru_cache(maxsize=64)

@@ -1,55 +1,65 @@
 """
-Any Unicode text in a box: wrapped, fitted, and legible even without its font.
+A prompt as lines of letters that fit a box.
 
-No font has every character, so each takes the first font that has it. One that no
-font has becomes a small box with its number in it, as in Unicode's "last resort"
-font: honest, and still readable by those who must.
+Pillow shapes the letters and finds their direction. This module gives each letter a
+font that has it, breaks the lines, and says in words which script has no font.
 """
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import groupby
 from typing import Final
 
 import attrs
 from PIL import ImageDraw, ImageFont
 
-from zai_images.sandbox._drawing.fonts import em_width, font_for, has, installed, load
+Face = ImageFont.FreeTypeFont
 
+# Preferred first: the Noto font of a letter's own script comes before those of many
+# scripts. The wide ones (CJK) stand last, for their Latin letters are poor.
+_FONTS: Final = (
+    "NotoSans-Regular.ttf, DejaVuSans.ttf, LiberationSans-Regular.ttf, Helvetica.ttc, "
+    "NotoSans{}-Regular.ttf, NotoSansSymbols2-Regular.ttf, NotoEmoji-Regular.ttf, "
+    "Symbola.ttf, NotoSansCJK-Regular.ttc, NotoSansSC-Regular.otf, wqy-microhei.ttc, "
+    "wqy-zenhei.ttc, DroidSansFallbackFull.ttf, PingFang.ttc, Hiragino Sans GB.ttc, "
+    "Arial Unicode.ttf"
+)
+# Widths are measured at this size, in pixels, and scale with the letters.
+_MEASURE: Final = 64
+_NEVER_A_CHARACTER: Final = "\U0010ffff"
 _LEADING: Final = 1.34
 _BASELINE: Final = 0.98
-_BOX_WIDTH: Final = 1.0
-_SHRINK: Final = 0.94
 # More than any picture can hold, so the cut is never mistaken for the end.
 _MOST_CHARACTERS: Final = 10_000
-_RIGHT_TO_LEFT: Final = ("R", "AL")
-_LEFT_TO_RIGHT: Final = "L"
-
-
-@attrs.frozen
-class _Letter:
-    """A character with its marks, the font that has it (None: none), its width."""
-
-    text: str
-    font: str | None
-    width: float
+# Chinese and Japanese break between any two characters, but not before the
+# punctuation that ends a phrase. A word longer than 24 letters may break too, but
+# not before a mark.
+_WIDE: Final = "\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\U0001f000-\U0003ffff"
+_CLOSING: Final = "、。〉》」』】〕！），．：；？］｝"
+_WORD: Final = re.compile(
+    rf"([^\s{_WIDE}{_CLOSING}]{{1,24}}[^\s\w{_WIDE}{_CLOSING}]{{0,8}}"
+    rf"|[{_WIDE}{_CLOSING}][{_CLOSING}]*)(\s?)"
+)
 
 
 @attrs.frozen
 class _Word:
-    """Letters that stay on one line if they can, and what stands before them."""
+    """Letters that stay on one line; the width is in multiples of the letter size."""
 
-    gap: str
-    letters: tuple[_Letter, ...]
+    face: Face
+    text: str
     width: float
+    ends_line: bool
 
 
 @attrs.frozen(kw_only=True)
 class Lettering:
-    """A text laid out in lines of one letter size."""
+    """A text laid out in lines of one letter size, each in pieces of one font."""
 
-    lines: tuple[tuple[_Letter, ...], ...]
+    lines: tuple[tuple[tuple[Face, str], ...], ...]
     size: int
     right_to_left: bool
 
@@ -58,189 +68,157 @@ class Lettering:
         """The height of all lines, in pixels."""
         return round(len(self.lines) * _LEADING * self.size)
 
+    @property
     def width(self) -> int:
-        """Measure the longest line, in pixels."""
-        return max(sum(map(self._measure, _pieces(line))) for line in self.lines)
+        """The width of the longest line, in pixels."""
+        return math.ceil(max(map(_length, self.lines), default=0))
 
     def draw(self, canvas: ImageDraw.ImageDraw, left: int, top: int) -> None:
         """Write the text in white from this corner on."""
-        start = left + self.width() if self.right_to_left else left
         for number, line in enumerate(self.lines):
             y = top + round((number * _LEADING + _BASELINE) * self.size)
-            x = start
-            for piece in _pieces(line):
-                width = self._measure(piece)
-                x -= width if self.right_to_left else 0
-                self._draw_piece(canvas, piece, x, y)
-                x += 0 if self.right_to_left else width
-
-    def _direction(self, face: ImageFont.FreeTypeFont) -> str | None:
-        if face.layout_engine != ImageFont.Layout.RAQM:
-            return None  # the basic engine knows one direction, and cannot be told
-        return "rtl" if self.right_to_left else "ltr"
-
-    def _measure(self, piece: tuple[str | None, str]) -> int:
-        font, text = piece
-        if font is None:
-            return round(_BOX_WIDTH * self.size)
-        face = load(font, self.size)
-        return math.ceil(face.getlength(text, direction=self._direction(face)))
-
-    def _draw_piece(
-        self,
-        canvas: ImageDraw.ImageDraw,
-        piece: tuple[str | None, str],
-        x: int,
-        y: int,
-    ) -> None:
-        font, text = piece
-        if font is None:
-            _draw_box(canvas, text, x, y, self.size)
-        else:
-            face = load(font, self.size)
-            direction = self._direction(face)
-            canvas.text((x, y), text, "white", face, "ls", direction=direction)
+            x: float = left + (self.width - _length(line) if self.right_to_left else 0)
+            for face, text in reversed(line) if self.right_to_left else line:
+                word, width = text.rstrip(), face.getlength(text)
+                # From right to left, the blank after a word is on its left.
+                gap = width - face.getlength(word) if self.right_to_left else 0
+                canvas.text((x + gap, y), word, "white", face, "ls")
+                x += width
 
 
 def fit(text: str, width: int, height: int, *, sizes: tuple[int, int]) -> Lettering:
     """Lay a text out as large as the box allows, or cut it at the smallest size."""
     smallest, largest = sizes
-    words = list(_words(_letters(text[:_MOST_CHARACTERS])))
-    # No letters can fill more than the whole box, so start no larger than that.
-    area = max(1.0, sum(word.width for word in words)) * _LEADING
-    size = max(smallest, min(largest, int(math.sqrt(width * height / area)) + 1))
-    while True:
-        lines = list(_wrap(words, width / size))
+    text = _cleaned(text[:_MOST_CHARACTERS])
+    words = list(_words(_legible(text)))
+    widths = [1.0, *(word.width for word in words)]
+    # No letters fill more than the whole box, and no word more than a line.
+    area = math.sqrt(width * height / (sum(widths) * _LEADING))
+    start = min(largest, area + 1, width / max(widths))
+    for size in range(max(smallest, int(start)), smallest - 1, -1):
+        lines = _wrap(words, width / size)
         most = max(1, int(height / (_LEADING * size)))
-        if len(lines) <= most or size == smallest:
+        if len(lines) <= most:
             break
-        size = max(smallest, min(size - 1, round(size * _SHRINK)))
     if len(lines) > most:
-        lines[most - 1 :] = [_shorten(lines[most - 1], width / size)]
+        lines[most - 1 :] = [[*lines[most - 1][:-1], *_words("…")]]
+    directions = map(unicodedata.bidirectional, text)
     return Lettering(
-        lines=tuple(lines), size=size, right_to_left=_is_right_to_left(text)
+        lines=tuple(tuple(_pieces(line, size)) for line in lines),
+        size=size,
+        right_to_left=next((d for d in directions if d in ("L", "R", "AL")), "L")
+        != "L",
     )
 
 
-def _is_right_to_left(text: str) -> bool:
-    for character in text:
-        direction = unicodedata.bidirectional(character)
-        if direction == _LEFT_TO_RIGHT or direction in _RIGHT_TO_LEFT:
-            return direction in _RIGHT_TO_LEFT
-    return False
+def _length(line: Iterable[tuple[Face, str]]) -> float:
+    return sum(face.getlength(text) for face, text in line)
 
 
-def _letters(text: str) -> Iterator[str]:
-    """Yield every character with the marks on it; white space becomes one blank."""
-    letter = ""
-    for character in unicodedata.normalize("NFC", text):
-        kind = unicodedata.category(character)
-        if kind == "Cf" or "VARIATION SELECTOR" in unicodedata.name(character, ""):
-            continue  # they only steer how others look
-        if letter and kind in ("Mn", "Me", "Mc") and _can_carry(letter, character):
-            letter += character
-            continue
-        if letter:
-            yield letter
-        letter = character
-        if character.isspace() or kind == "Cc":
-            letter = "\n" if character in "\n\v\f\u2028\u2029" else " "
-    if letter:
-        yield letter
+def _cleaned(text: str) -> str:
+    """Drop characters that only steer others, and reduce each gap to one blank."""
+    shown = "".join(
+        character
+        for character in unicodedata.normalize("NFC", text)
+        if unicodedata.category(character) != "Cf"
+        and "VARIATION SELECTOR" not in unicodedata.name(character, "")
+    )
+    lines = (re.sub(r"[\s\0-\x1f\x7f-\x9f]+", " ", one) for one in shown.splitlines())
+    return "\n".join(line.strip() for line in lines if line.strip())
 
 
-def _can_carry(letter: str, mark: str) -> bool:
-    font = font_for(letter[0])
-    return not letter.isspace() and font is not None and has(font, mark)
+def _legible(text: str) -> str:
+    """Say in words which scripts no font of this machine has, and leave those out."""
+    lost = {one for one in text if not (one.isspace() or has(face_for(one), one))}
+    if not lost:
+        return text
+    named = (one for one in lost if unicodedata.category(one)[0] not in "MP")
+    scripts = sorted(set(map(_script, named)) or {"symbols"})
+    notice = f"No font here for {', '.join(scripts)}"
+    run = f"[{re.escape(''.join(lost))}]+"
+    rest = re.sub(rf"{run}(?:\s+{run})*", "…", text)
+    return f"{notice}\n{rest}" if any(map(str.isalnum, rest)) else notice
 
 
-def _words(letters: Iterable[str]) -> Iterator[_Word]:
-    gap, word = "", list[_Letter]()
-    for letter in letters:
-        if letter.isspace():
-            if word:
-                yield _word(gap, word)
-                gap, word = "", []
-            gap = "\n" if "\n" in (gap, letter) else " "
-        else:
-            # Chinese and Japanese break between any two characters, but not before
-            # the punctuation that ends a phrase.
-            wide = unicodedata.east_asian_width(letter[0]) in ("W", "F")
-            if wide and word and unicodedata.category(letter[0])[0] != "P":
-                yield _word(gap, word)
-                gap, word = "", []
-            word.append(_letter(letter))
-    if word:
-        yield _word(gap, word)
+def _words(prompt: str) -> Iterator[_Word]:
+    for face, group in groupby(_lettered(prompt), lambda letter: letter[0]):
+        for word, gap in _WORD.findall("".join(letter for _, letter in group)):
+            text = word + " " * len(gap)
+            width = face.getlength(text) / _MEASURE
+            yield _Word(face, text, width, ends_line=gap == "\n")
 
 
-def _word(gap: str, letters: list[_Letter]) -> _Word:
-    return _Word(gap, tuple(letters), _width(letters))
+def _lettered(text: str) -> Iterator[tuple[Face, str]]:
+    """Give each letter a font; other characters keep the font before them."""
+    face = face_for("a")
+    for letter in text:
+        if letter.isalpha() or not (letter.isspace() or has(face, letter)):
+            face = face_for(letter)
+        yield face, letter
 
 
-def _letter(text: str) -> _Letter:
-    font = font_for(text[0])
-    width = _BOX_WIDTH if font is None else em_width(font, text)
-    return _Letter(text, font, width)
-
-
-def _width(letters: Iterable[_Letter]) -> float:
-    return sum(letter.width for letter in letters)
-
-
-def _wrap(words: Iterable[_Word], most: float) -> Iterator[tuple[_Letter, ...]]:
-    blank = _letter(" ")
-    line: list[_Letter] = []
-    used = 0.0
+def _wrap(words: Iterable[_Word], most: float) -> list[list[_Word]]:
+    lines: list[list[_Word]] = []
+    room = 0.0
     for word in words:
-        space = blank.width if word.gap == " " else 0.0
-        if line and (word.gap == "\n" or used + space + word.width > most):
-            yield tuple(line)
-            line, used = [], 0.0
-        if line and space:
-            line.append(blank)
-            used += space
-        for letter in word.letters:
-            if line and used + letter.width > most:
-                yield tuple(line)
-                line, used = [], 0.0
-            line.append(letter)
-            used += letter.width
-    if line:
-        yield tuple(line)
+        if not lines or word.width > room or lines[-1][-1].ends_line:
+            lines.append([])
+            room = most
+        lines[-1].append(word)
+        room -= word.width
+    return lines
 
 
-def _shorten(line: tuple[_Letter, ...], most: float) -> tuple[_Letter, ...]:
-    ellipsis = _letter("…")
-    kept = list(line)
-    while kept and _width(kept) + ellipsis.width > most:
-        kept.pop()
-    return (*kept, ellipsis)
+def _pieces(line: Iterable[_Word], size: int) -> Iterator[tuple[Face, str]]:
+    """Join neighbours of one font, so that Pillow can shape them together."""
+    for face, words in groupby(line, lambda word: word.face):
+        yield sized(face, size), "".join(word.text for word in words)
 
 
-def _pieces(line: Iterable[_Letter]) -> Iterator[tuple[str | None, str]]:
-    """Join neighbours of one font, so that it can shape them; boxes stand alone."""
-    for font, letters in groupby(line, key=lambda letter: letter.font):
-        if font is None:
-            yield from ((None, letter.text) for letter in letters)
-        else:
-            yield font, "".join(letter.text for letter in letters)
+@lru_cache(maxsize=1 << 16)
+def face_for(character: str) -> Face:
+    """Return the first font that has a character, or else Pillow's own."""
+    names = _FONTS.format(_script(character)).split(", ")
+    faces = (face for face in map(_installed, names) if face and has(face, character))
+    return next(faces, _own())
 
 
-def _draw_box(
-    canvas: ImageDraw.ImageDraw, letter: str, x: int, y: int, em: int
-) -> None:
-    left, right = x + 0.06 * em, x + (_BOX_WIDTH - 0.06) * em
-    top, bottom = y - 0.84 * em, y + 0.12 * em
-    outline = max(1, em // 24)
-    canvas.rounded_rectangle(
-        (left, top, right, bottom), em // 8, outline="white", width=outline
-    )
-    digits = f"{ord(letter[0]):04X}"
-    half = (len(digits) + 1) // 2
-    # Three digits in a row, for what lies beyond FFFF, must be narrower.
-    face = load(installed()[0], max(5, round(em * (0.38 if half == 2 else 0.32))))
-    middle = ((left + right) / 2, (top + bottom) / 2)
-    for row, offset in ((digits[:half], -0.22), (digits[half:], 0.22)):
-        place = (middle[0], middle[1] + offset * em)
-        canvas.text(place, row, "white", face, "mm")
+@lru_cache(maxsize=1 << 16)
+def has(face: Face, character: str) -> bool:
+    """Tell whether a font has a character."""
+    # Pillow does not say, but draws the same sign for every one that is missing; not
+    # shaped, for that would add a dotted circle to a mark that stands alone.
+    unshaped = sized(face, _MEASURE, ImageFont.Layout.BASIC)
+    drawn, missing = map(unshaped.getmask, (character, _NEVER_A_CHARACTER))
+    return (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))
+
+
+def _script(character: str) -> str:
+    """Name the script of a letter or its mark; everything else counts as symbols."""
+    if unicodedata.category(character)[0] not in "LM":
+        return "symbols"
+    # Unicode's names begin with the script: DEVANAGARI LETTER A.
+    word = unicodedata.name(character, "unknown").split()[0]
+    return word if word == "CJK" else word.title()
+
+
+@lru_cache
+def _installed(name: str) -> Face | None:
+    try:
+        return ImageFont.truetype(name, _MEASURE)
+    except OSError:
+        return None
+
+
+@lru_cache
+def _own() -> Face:
+    face = ImageFont.load_default(_MEASURE)
+    if isinstance(face, Face):
+        return face
+    raise ImportError("Pillow was built without FreeType")
+
+
+@lru_cache(maxsize=256)
+def sized(face: Face, size: int, engine: ImageFont.Layout | None = None) -> Face:
+    """Return the same font with letters of a size, in pixels."""
+    return face.font_variant(size=size, layout_engine=engine)

@@ -1,0 +1,191 @@
+"""What has pictures made: the one thing that sessions, batches and jobs share."""
+
+import asyncio
+from typing import Protocol
+
+import attrs
+
+from zai_images import events
+from zai_images._api.errors import ConfigurationError
+from zai_images._api.request import ImageRequest
+from zai_images._api.response import ImageResponse
+from zai_images._config import SessionConfig
+from zai_images._http.transport import Http
+from zai_images._picture.picture import Picture
+from zai_images._redact import Secret
+from zai_images._session.budget import Budget, Ledger
+from zai_images._session.call import Answer, Call
+from zai_images._session.resources import LoopResources, Shared, not_fetched
+from zai_images._session.retry import WaitBudget
+from zai_images._session.stats import SessionStats
+
+
+class Requester(Protocol):
+    """What a batch sends its requests through: the session's, or a job's own."""
+
+    @property
+    def config(self) -> SessionConfig:
+        """The settings of the session behind it."""
+        ...
+
+    async def answer(
+        self,
+        request: ImageRequest,
+        *,
+        ledger: Ledger,
+        ceiling: asyncio.Semaphore | None = None,
+        batch: bool = False,
+    ) -> Answer:
+        """
+        Have one picture made.
+
+        Args:
+            request: What to show.
+            ledger: Told of each attempt, before and after.
+            ceiling: The caller's own bound on what is in flight.
+            batch: Whether single calls go first.
+
+        Raises:
+            ZaiImagesError: Any of the tree but `DownloadError`.
+        """
+        ...
+
+    async def fetch(self, answer: Answer) -> Picture:
+        """
+        Fetch the picture of an answer.
+
+        Raises:
+            DownloadError: Paid, and not fetched.
+        """
+        ...
+
+
+class SessionRequester:
+    """
+    A session's own requester: it opens what is needed, and owns the budget.
+
+    Args:
+        config: The settings.
+        http: A borrowed session or a transport, for the API alone.
+        observer: Told of every event.
+        max_pictures: A cap on what is paid for.
+        max_cost: The same, in US dollars.
+    """
+
+    def __init__(
+        self,
+        config: SessionConfig,
+        http: Http | None = None,
+        observer: events.Observer | None = None,
+        *,
+        max_pictures: int | None = None,
+        max_cost: float | None = None,
+    ) -> None:
+        self.config = config
+        self.resources: LoopResources | None = None
+        self.closed = False
+        self._last: LoopResources | None = None  # closed, and still knows its places
+        self._http = http
+        self._shared = Shared(observer=observer)
+        self._budget = Budget(max_pictures, max_cost)
+
+    async def open(self) -> LoopResources:
+        """
+        Open what is needed on the loop that runs now, afresh where the loop is another.
+
+        Raises:
+            ConfigurationError: The session is closed, or in use on another loop.
+        """
+        if self.closed:
+            raise ConfigurationError(
+                "This ImageSession is closed. Nothing was sent; make a new one."
+            )
+        resources = self.resources
+        loop = asyncio.get_running_loop()
+        if resources is not None and resources.loop is not loop:
+            if resources.loop.is_running():
+                raise ConfigurationError(
+                    "This ImageSession is in use on another running event loop. "
+                    "Nothing was sent; give each loop a session of its own."
+                )
+            self.resources = None
+            await resources.discard()
+        if self.resources is None:
+            self.resources = LoopResources(self.config, self._http, self._shared)
+        return self.resources
+
+    async def aclose(self) -> None:
+        """Close the connections; a second time does nothing."""
+        self.closed = True
+        await self.release()
+
+    async def release(self) -> None:
+        """Close the connections; the next call opens new ones unless it is closed."""
+        resources, self.resources = self.resources, None
+        if resources is None:
+            return
+        self._last = resources
+        if resources.loop is asyncio.get_running_loop():
+            await resources.aclose()
+        else:
+            await resources.discard()
+
+    async def answer(
+        self,
+        request: ImageRequest,
+        *,
+        ledger: Ledger | None = None,
+        ceiling: asyncio.Semaphore | None = None,
+        batch: bool = False,
+        max_wait: float | None = None,
+    ) -> Answer:
+        """Have one picture made; see `Requester.answer`."""
+        resources = self.resources
+        if resources is None or resources.loop is not asyncio.get_running_loop():
+            resources = await self.open()
+        model = resources.model(request.model)
+        entry = self._budget.entry(model.price)
+        call = Call(
+            request,
+            model=model,
+            wait_budget=WaitBudget(
+                self.config.max_wait if max_wait is None else max_wait
+            ),
+            ledgers=[one for one in (entry, ledger) if one is not None],
+            ceiling=ceiling,
+            batch=batch,
+        )
+        return await call.run()
+
+    async def fetch(self, answer: Answer) -> Picture:
+        """Fetch the picture of an answer, and say so where that is cut short."""
+        observer, request = self._shared.observer, answer.request
+        try:
+            picture = await self.download(answer.response.url, answer.response)
+        except asyncio.CancelledError:
+            events.announce(
+                observer,
+                events.Abandoned,
+                request=request,
+                billed="yes",
+                response=answer.response,
+            )
+            raise
+        except ConfigurationError as error:
+            raise not_fetched(answer.response, "the session was closed") from error
+        events.announce(
+            observer, events.Downloaded, request=request, size=len(picture.data)
+        )
+        return attrs.evolve(
+            picture, request=request, latency=answer.latency, cost=answer.cost
+        )
+
+    async def download(self, url: str, response: ImageResponse | None) -> Picture:
+        """Fetch what a link leads to; `response` is the paid answer it came with."""
+        url = Secret(url)  # it may be signed, and a traceback may show this frame
+        return await (await self.open()).fetch(url, response)
+
+    def stats(self) -> SessionStats:
+        """Tell what was done and what is known."""
+        resources = self.resources or self._last
+        return self._shared.counters.stats(resources.models() if resources else {})
