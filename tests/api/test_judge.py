@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zai_images import (
@@ -387,6 +387,7 @@ shaped = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)  # how long it takes depends on the machine
 @given(
     body=st.binary() | (json_values | shaped).map(lambda v: json.dumps(v).encode()),
     status=st.integers(100, 599),

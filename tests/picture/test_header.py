@@ -41,12 +41,12 @@ def drawn(kind: str, size: tuple[int, int]) -> bytes:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 11), (512, 1024)])
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_what_pillow_writes_has_the_size_that_pillow_gave_it(kind, size):
     assert measure(drawn(kind, size)) == (f"image/{kind.lower()}", *size)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_picture_cut_off_anywhere_is_none(kind):
     whole = drawn(kind, (9, 7))
     for length in range(len(whole)):
