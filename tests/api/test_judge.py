@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from zai_images import (
     AccountError,
@@ -386,6 +386,7 @@ shaped = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)  # how long it takes depends on the machine
 @given(
     body=st.binary() | (json_values | shaped).map(lambda v: json.dumps(v).encode()),
     status=st.integers(100, 599),

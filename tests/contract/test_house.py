@@ -184,8 +184,11 @@ def test_the_command_line_uses_the_public_doors():
     assert len(KNOWN_TO_THE_CLI) <= 3
 
 
-def test_each_module_imports_alone():
+def test_each_module_imports_alone(tmp_path, monkeypatch):
     """In one process each would hide what another had imported before."""
+    # Each is loaded a hundred times, and must not be compiled as often.
+    monkeypatch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path))
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     names = [name for name in MODULES if not name.endswith(("__main__", "__init__"))]
     code = "import importlib, sys\n" + "".join(
         f"importlib.import_module({name!r})\n"

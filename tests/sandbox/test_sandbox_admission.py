@@ -3,17 +3,10 @@
 import asyncio
 from itertools import pairwise
 
-import aiohttp
 import attrs
 import pytest
 
 from zai_images.sandbox import Sandbox
-
-
-@pytest.fixture
-async def http():
-    async with aiohttp.ClientSession() as session:
-        yield session
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from zai_images.sandbox import Sandbox, _answers
+from zai_images.sandbox import _answers
 
 DOCUMENT = json.loads(
     files("zai_images.sandbox").joinpath("openapi.json").read_text("utf-8")
@@ -16,12 +16,6 @@ DOCUMENT = json.loads(
 OPERATION = OPERATIONS["post"]
 FIELDS = DOCUMENT["components"]["schemas"]["Request"]["properties"]
 EXAMPLES = OPERATION["requestBody"]["content"]["application/json"]["examples"]
-
-
-@pytest.fixture
-async def sandbox():
-    async with Sandbox(speed=1000, pictures="plain") as running:
-        yield running
 
 
 @pytest.fixture

@@ -17,12 +17,6 @@ from zai_images.sandbox import Fault, Sandbox
 
 
 @pytest.fixture
-async def http():
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
-@pytest.fixture
 def post(http):
     async def post(sandbox, prompt="a fox", **fields):
         body = {"model": "cogview-4-250304", "prompt": prompt, **fields}

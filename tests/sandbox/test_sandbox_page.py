@@ -7,25 +7,10 @@ import re
 import time
 from io import BytesIO
 
-import aiohttp
 import pytest
 from yarl import URL
 
-from zai_images.sandbox import Sandbox
-
 FIELDS = {"model": "cogview-4-250304", "prompt": "A cute little kitten."}
-
-
-@pytest.fixture
-async def sandbox():
-    async with Sandbox(speed=1000, pictures="plain") as running:
-        yield running
-
-
-@pytest.fixture
-async def http():
-    async with aiohttp.ClientSession() as session:
-        yield session
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Bodies that are not what they say: bounded in memory and in time, and never taken."""
 
 import asyncio
+import functools
 import gzip
 import resource
 import time
@@ -86,27 +87,35 @@ def head(length: object = None, *more: bytes) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
-BOMB = gzip.compress(bytes(2**28), 9)  # 256 MiB in 256 KiB
-DEFLATED = zlib.compress(bytes(2**28), 9)
+@functools.cache
+def bomb() -> bytes:
+    """Compress 256 MiB to 256 KiB; this takes seconds, so only who needs it does it."""
+    return gzip.compress(bytes(2**28), 9)
+
+
+@functools.cache
+def deflated_bomb() -> bytes:
+    return zlib.compress(bytes(2**28), 9)
 
 
 async def a_gzip_bomb(wire):
-    await wire.send(head(len(BOMB), b"Content-Encoding: gzip") + BOMB)
+    await wire.send(head(len(bomb()), b"Content-Encoding: gzip") + bomb())
 
 
 async def a_deflate_bomb(wire):
-    await wire.send(head(len(DEFLATED), b"Content-Encoding: deflate") + DEFLATED)
+    data = deflated_bomb()
+    await wire.send(head(len(data), b"Content-Encoding: deflate") + data)
 
 
 async def a_bomb_in_chunks(wire):
     await wire.send(
         head(None, b"Content-Encoding: gzip", b"Transfer-Encoding: chunked")
-        + b"%x\r\n%b\r\n0\r\n\r\n" % (len(BOMB), BOMB)
+        + b"%x\r\n%b\r\n0\r\n\r\n" % (len(bomb()), bomb())
     )
 
 
 async def a_bomb_with_a_false_length(wire):
-    await wire.send(head(20, b"Content-Encoding: gzip") + BOMB)
+    await wire.send(head(20, b"Content-Encoding: gzip") + bomb())
 
 
 async def an_endless_body(wire):
