@@ -180,6 +180,19 @@ async def test_a_file_that_is_gone_or_cut_off_is_fetched_again(run, box, folder)
         assert [one async for one in job.verify()] == []
 
 
+async def test_a_job_that_is_stopped_looks_for_no_file_that_is_gone(
+    run, folder, session
+):
+    await run()
+    shutil.rmtree(folder / "pictures/000")
+    async with ImageJob.open(folder) as job:
+        job.stop()
+        stopped = await job.run(session)
+
+    assert (stopped.moved, stopped.status.saved) == ({}, 3)
+    assert (await run()).moved == {State.SAVED: 3}
+
+
 async def test_a_whole_shard_that_is_gone_is_fetched_again(run, folder, box):
     await run()
     shutil.rmtree(folder / "pictures/000")
