@@ -31,6 +31,7 @@ from _server import picture
 from zai_images import BatchRunner, Done, ImageSession, SessionConfig
 from zai_images._api.response import ImageResponse, RawResponse
 from zai_images._picture.picture import Picture, inspect
+from zai_images._session.requester import SessionRequester
 from zai_images.jobs import ImageJob, PromptFile
 from zai_images.testing import Script, ScriptedTransport
 
@@ -49,20 +50,26 @@ INSERT INTO answers (number, at, status, body, url) SELECT number, 0, 200,
 """
 
 
+class Requester(SessionRequester):
+    """A requester that fetches the same picture for every link."""
+
+    async def download(self, url: str, response: ImageResponse | None) -> Picture:
+        """Take the time of a fetch."""
+        del url, response
+        await asyncio.sleep(0.05)
+        return PICTURE
+
+
 class Session(ImageSession):
-    """Send to a stub, and fetch the same picture for every link."""
+    """A session that sends to a stub."""
+
+    _requester_type = Requester
 
     def __init__(self, transport: "ScriptedTransport") -> None:
         config = SessionConfig(
             api_key="sk-benchmark", max_in_flight=IN_FLIGHT, adaptive=False
         )
         super().__init__(config, http=transport)
-
-    async def download(self, response_or_url: ImageResponse | str) -> Picture:
-        """Take the time of a fetch."""
-        await asyncio.sleep(0.05)
-        del response_or_url
-        return PICTURE
 
 
 class FirstSend(ScriptedTransport):
