@@ -169,7 +169,8 @@ def _runner(*, turns: int) -> Entry:
             return answer
 
         async with _session(ScriptedTransport()) as session:
-            session._answer = instant  # type: ignore[method-assign] # noqa: SLF001 - all but the runner is replaced
+            # All but the runner is replaced.
+            session.requester.answer = instant  # type: ignore[method-assign]
             yield lambda count: _stream(session, (request for _ in range(count)))
 
     return entry
