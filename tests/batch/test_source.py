@@ -6,13 +6,14 @@ from zai_images._batch.source import PullLock
 
 
 async def hold(lock: PullLock, told: list[str], name: str) -> None:
-    await lock.acquire()
+    while not lock.acquire_nowait():
+        await lock.released()
     told.append(name)
 
 
 async def test_only_one_holds_it():
     lock, told = PullLock(), []
-    await lock.acquire()
+    assert lock.acquire_nowait()
     other = asyncio.create_task(hold(lock, told, "other"))
     await asyncio.sleep(0)
     assert told == []
@@ -23,7 +24,7 @@ async def test_only_one_holds_it():
 
 async def test_who_waits_gets_it_when_it_is_released():
     lock, told = PullLock(), []
-    await lock.acquire()
+    assert lock.acquire_nowait()
     waits = asyncio.create_task(hold(lock, told, "waits"))
     await asyncio.sleep(0)
     assert told == []
@@ -34,11 +35,11 @@ async def test_who_waits_gets_it_when_it_is_released():
 
 async def test_who_is_awake_takes_it_before_those_who_wait():
     lock, told = PullLock(), []
-    await lock.acquire()
+    assert lock.acquire_nowait()
     waits = asyncio.create_task(hold(lock, told, "waits"))
     await asyncio.sleep(0)
     lock.release()
-    await lock.acquire()  # at once
+    assert lock.acquire_nowait()
     await asyncio.sleep(0)
     assert told == []
     lock.release()
@@ -47,7 +48,7 @@ async def test_who_is_awake_takes_it_before_those_who_wait():
 
 async def test_one_who_is_cancelled_as_it_is_released_tells_the_next():
     lock, told = PullLock(), []
-    await lock.acquire()
+    assert lock.acquire_nowait()
     first = asyncio.create_task(hold(lock, told, "first"))
     second = asyncio.create_task(hold(lock, told, "second"))
     await asyncio.sleep(0)
@@ -61,7 +62,7 @@ async def test_one_who_is_cancelled_as_it_is_released_tells_the_next():
 
 async def test_one_who_is_cancelled_while_it_waits_is_passed_over():
     lock, told = PullLock(), []
-    await lock.acquire()
+    assert lock.acquire_nowait()
     first = asyncio.create_task(hold(lock, told, "first"))
     second = asyncio.create_task(hold(lock, told, "second"))
     await asyncio.sleep(0)

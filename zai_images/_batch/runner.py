@@ -20,7 +20,7 @@ from zai_images._batch.outcomes import (
     paid,
 )
 from zai_images._batch.source import Requests, Source
-from zai_images._batch.workers import Phase, WorkerPool
+from zai_images._batch.workers import WorkerPool
 from zai_images._session.requester import Requester
 from zai_images._session.session import ImageSession
 
@@ -183,7 +183,7 @@ class BatchRun:
     ) -> None:
         pool = self._running()
         self._inside = False
-        if pool.phase is Phase.RUNNING or kind is asyncio.CancelledError:
+        if pool.phase == "running" or kind is asyncio.CancelledError:
             pool.cancel()
         try:
             # Errors of the block stay as they are: a group would wrap them.

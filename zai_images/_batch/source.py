@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from typing import Any, Self
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any
 
 from zai_images._api.request import ImageRequest
 
@@ -11,6 +11,9 @@ Requests = (
     Iterable[str | ImageRequest | Mapping[str, Any]]
     | AsyncIterable[str | ImageRequest | Mapping[str, Any]]
 )
+
+
+END = object()  # what an input at its end gives
 
 
 class PullLock:
@@ -25,18 +28,17 @@ class PullLock:
         self._held = False
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def acquire(self) -> None:
-        """Wait for the lock and take it."""
-        while self._held:
-            await self._released()
-        self._held = True
+    def acquire_nowait(self) -> bool:
+        """Take the lock if nobody holds it; False where somebody does."""
+        was_held, self._held = self._held, True
+        return not was_held
 
     def release(self) -> None:
         """Let somebody else take it."""
         self._held = False
         self._wake_one()
 
-    async def _released(self) -> None:
+    async def released(self) -> None:
         """Wait until it may be free; somebody else may be quicker."""
         news: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(news)
@@ -73,55 +75,43 @@ class Source:
         self.exhausted = False
         self.crash: BaseException | None = None
         self.puller: asyncio.Task[Any] | None = None
-        self._items = _iterate(requests)
+        self._many: AsyncIterator[object] | None = None
+        self._plain: Iterator[object] = iter(())
+        if isinstance(requests, AsyncIterable):
+            self._many = aiter(requests)
+        else:
+            self._plain = iter(requests)
 
-    async def pull(self, puller: asyncio.Task[None]) -> tuple[int, object] | None:
-        """Wait for the next item and its index; None where no more will come."""
+    async def pull(self, puller: asyncio.Task[Any] | None) -> object:
+        """Wait for the next item; `END` where no more will come."""
         self.puller = puller
         try:
-            item = await anext(self._items)
-        except StopAsyncIteration:
-            self.exhausted = True
-            return None
+            if self._many is None:
+                item = next(self._plain, END)
+            else:
+                item = await anext(self._many, END)
         except asyncio.CancelledError as error:
-            if puller.cancelling():
+            if puller is None or puller.cancelling():
                 raise
             # Not ours: something the input waits for was cancelled.
-            self.exhausted, self.crash = True, error
-            return None
+            self.crash = error
+            item = END
         except Exception as error:  # noqa: BLE001 - the caller's own iterator failed
-            self.exhausted, self.crash = True, error
-            return None
+            self.crash = error
+            item = END
         finally:
             self.puller = None
-        self.pulled += 1
-        return self.pulled - 1, item
+        if item is END:
+            self.exhausted = True
+        else:
+            self.pulled += 1
+        return item
 
     async def rest(self) -> AsyncIterator[tuple[int, object]]:
         """Go through what was not pulled, down to the input's end."""
-        async for item in self._items:
-            self.pulled += 1
+        while not self.exhausted and (item := await self.pull(None)) is not END:
             yield self.pulled - 1, item
             if self.pulled % 100 == 0:
                 await asyncio.sleep(0)  # the rest of the loop lives too
-
-
-class _Plain:
-    """A plain iterable as an asynchronous one, without a generator to clean up."""
-
-    def __init__(self, iterable: Iterable[object]) -> None:
-        self._iterator = iter(iterable)
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> object:
-        for item in self._iterator:
-            return item
-        raise StopAsyncIteration
-
-
-def _iterate(requests: Requests) -> AsyncIterator[object]:
-    if isinstance(requests, AsyncIterable):
-        return aiter(requests)
-    return _Plain(requests)
+        if self.crash is not None:
+            raise self.crash

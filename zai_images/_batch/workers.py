@@ -9,7 +9,7 @@ when a place was found and nobody waits.
 
 import asyncio
 import copy
-import enum
+from typing import Literal
 
 import attrs
 
@@ -18,16 +18,11 @@ from zai_images._api.request import ImageRequest, as_request
 from zai_images._api.response import ImageResponse, RawResponse
 from zai_images._batch.outbox import Outbox
 from zai_images._batch.outcomes import Done, Failed, Outcome, Unfinished
-from zai_images._batch.source import Source
+from zai_images._batch.source import END, Source
 from zai_images._session.requester import Requester
 
-
-class Phase(enum.Enum):
-    """How far a batch is on the way to its end."""
-
-    RUNNING = enum.auto()
-    STOPPING = enum.auto()  # nothing new is sent; what is in service goes on
-    CANCELLED = enum.auto()  # everything is broken off
+# Stopping: nothing new is sent, what is in service goes on. Cancelled: nothing is kept.
+Phase = Literal["running", "stopping", "cancelled"]
 
 
 @attrs.define
@@ -81,7 +76,7 @@ class WorkerPool:
         collecting: bool,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.phase = Phase.RUNNING
+        self.phase: Phase = "running"
         self.ending = Ending()
         self._requester = requester
         self._source = source
@@ -109,9 +104,9 @@ class WorkerPool:
 
     def stop(self, error: ZaiImagesError | None = None) -> None:
         """Send nothing new; what is in service goes on and is delivered."""
-        if self.phase is not Phase.RUNNING:
+        if self.phase != "running":
             return
-        self.phase = Phase.STOPPING
+        self.phase = "stopping"
         self.ending.error = error
         self._outbox.room.set()
         self._cancel_waiting()
@@ -135,7 +130,7 @@ class WorkerPool:
 
     def cancel(self) -> None:
         """Break everything off."""
-        self.phase = Phase.CANCELLED
+        self.phase = "cancelled"
         for worker in self._workers:
             worker.cancel()
 
@@ -153,7 +148,7 @@ class WorkerPool:
             StoppedError: The batch is stopped.
             ZaiImagesError: What stopped the pictures of this model.
         """
-        if self.phase is not Phase.RUNNING:
+        if self.phase != "running":
             raise StoppedError
         if (error := self.ending.models.get(model)) is not None:
             raise copy.copy(error)  # each item its own
@@ -164,7 +159,7 @@ class WorkerPool:
             return
         item.pulls = False
         self._source.lock.release()
-        running = self.phase is Phase.RUNNING
+        running = self.phase == "running"
         if not self._idle and running and not self._source.exhausted:
             self._hire()
 
@@ -173,7 +168,7 @@ class WorkerPool:
         item.resting = resting
         self._resting += 1 if resting else -1
         self._outbox.room.set()
-        if resting and self.phase is not Phase.RUNNING:
+        if resting and self.phase != "running":
             # If it is to be sent again it sleeps by then; if not, it is done.
             self.loop.call_soon(self._cancel_waiting)
 
@@ -207,24 +202,25 @@ class WorkerPool:
         """Wait for the lock and an item; None at the end of the input or of the run."""
         source = self._source
         try:
-            await source.lock.acquire()
+            while not source.lock.acquire_nowait():
+                await source.lock.released()
         finally:
             self._idle -= 1
         item = None
         try:
-            while self.phase is Phase.RUNNING and (self._outbox.full or self._resting):
+            while self.phase == "running" and (self._outbox.full or self._resting):
                 self._outbox.room.clear()
                 await self._outbox.room.wait()
-            if self.phase is Phase.RUNNING and not source.exhausted:
-                found = await source.pull(worker)
-                if found is not None:
-                    item = Item(self, *found)
+            if self.phase == "running" and not source.exhausted:
+                raw = await source.pull(worker)
+                if raw is not END:
+                    item = Item(self, source.pulled - 1, raw)
                 elif source.crash is not None:
                     self._crashed(source.crash)
         finally:
             if item is None:
                 source.lock.release()
-        if item is not None and self.phase is not Phase.RUNNING:
+        if item is not None and self.phase != "running":
             self._set_aside(item)
             source.lock.release()
             return None
@@ -249,7 +245,7 @@ class WorkerPool:
             self._set_aside(item)
         except asyncio.CancelledError:
             known = item.response is not None or not item.maybe_billed
-            if self.phase is Phase.CANCELLED or known:
+            if self.phase == "cancelled" or known:
                 self._set_aside(item)
             else:
                 self._outbox.put(item.stopped_short(), expected=False)

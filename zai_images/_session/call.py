@@ -52,14 +52,12 @@ class _Attempt:
     Attributes:
         number: From 1.
         place: The gate's record of it.
-        sent_at: When its first byte left, by the loop's clock in seconds.
         billed: What it costs, as far as is known.
         answered: Whether anything came back.
     """
 
     number: int
     place: Place
-    sent_at: float = 0.0
     billed: Billed = "no"
     answered: bool = False
 
@@ -127,7 +125,7 @@ class Call:
     async def _try_again(self, failed: ZaiImagesError) -> Answer:
         """Go on after the first attempt failed like this."""
         model, wait_budget = self._model, self._wait_budget
-        retry = CallRetry(model.retry, model.shared.retry_budget, wait_budget)
+        retry = CallRetry(model.retry, model.retry_budget, wait_budget)
         try:
             return await retry_until_final(
                 failed,
@@ -143,11 +141,11 @@ class Call:
             raise
 
     def _announce(self, kind: type[events.CallEvent], **fields: object) -> None:
-        observer = self._model.shared.observer
-        events.announce(observer, kind, request=self._request, **fields)
+        if (observer := self._model.observer) is not None:
+            events.announce(observer, kind, request=self._request, **fields)
 
     def _on_retry(self, error: BaseException, pause: float) -> None:
-        self._model.shared.counters.retries += 1
+        self._model.counters.retries += 1
         _log.info("Trying again in %.1f s: %s", pause, error)
         self._announce(events.Retried, attempt=self._attempts, error=error, pause=pause)
 
@@ -187,7 +185,7 @@ class Call:
 
     def _leave(self, attempt: _Attempt, verdict: Verdict) -> None:
         model = self._model
-        model.shared.counters.settled(attempt.billed, model.price)
+        model.counters.settled(attempt.billed, model.price)
         model.gate.leave(attempt.place, verdict)
         if self._ceiling is not None:
             self._ceiling.release()
@@ -205,12 +203,14 @@ class Call:
                 await ledger.settled(attempt.number, attempt.billed)
 
     async def _exchange(self, attempt: _Attempt) -> Answer:
+        sent_at = self._loop.time()
+
         def on_write() -> None:
+            nonlocal sent_at
             attempt.billed = "maybe"
-            attempt.place.at = attempt.sent_at = self._loop.time()
+            attempt.place.at = sent_at = self._loop.time()
             self._announce(events.Sent, attempt=attempt.number)
 
-        attempt.sent_at = self._loop.time()
         transport = self._model.transport
         try:
             raw = await transport.post(self._body, on_write=on_write)
@@ -219,7 +219,7 @@ class Call:
             raise
         attempt.billed = "maybe"
         attempt.answered = True
-        latency = self._loop.time() - attempt.sent_at
+        latency = self._loop.time() - sent_at
         for ledger in self._ledgers:
             await ledger.answered(raw)
         try:
@@ -236,16 +236,16 @@ class Call:
         if error.maybe_billed and self._may_be_billed is None:
             self._may_be_billed = error
         if isinstance(error, RateLimitedError):
-            self._model.shared.counters.refusals += 1
+            self._model.counters.refusals += 1
             self._announce(events.Refused, attempt=attempt.number, error=error)
 
     def _on_picture(
         self, attempt: _Attempt, response: ImageResponse, latency: float
     ) -> Answer:
         attempt.billed = "yes"
-        shared = self._model.shared
-        shared.retry_budget.earn()
-        shared.counters.took(self._request.model, self._quality, latency)
+        model = self._model
+        model.retry_budget.earn()
+        model.counters.took(self._request.model, self._quality, latency)
         self._announce(events.Answered, attempt=attempt.number, latency=latency)
         return Answer(
             request=self._request,
@@ -253,7 +253,7 @@ class Call:
             queued=self._wait_budget.waited,
             latency=latency,
             attempts=attempt.number,
-            cost=self._model.price,
+            cost=model.price,
         )
 
     def _on_cancel(self, attempt: _Attempt) -> None:

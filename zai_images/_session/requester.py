@@ -16,9 +16,9 @@ from zai_images._redact import Secret
 from zai_images._session.budget import Budget, Ledger
 from zai_images._session.call import Answer, Call
 from zai_images._session.check import ServiceCheck, ServiceChecker
-from zai_images._session.resources import LoopResources, Shared, not_fetched
-from zai_images._session.retry import WaitBudget
-from zai_images._session.stats import SessionStats
+from zai_images._session.resources import LoopResources, not_fetched
+from zai_images._session.retry import RetryBudget, WaitBudget
+from zai_images._session.stats import Counters, SessionStats
 
 
 class Requester(Protocol):
@@ -87,9 +87,11 @@ class SessionRequester:
         self.closed = False
         self._last: LoopResources | None = None  # closed, and still knows its places
         self._http = http
-        self._shared = Shared(observer=observer)
+        self._observer = observer
+        self._counters = Counters()
+        self._retry_budget = RetryBudget()
         self._budget = Budget(max_pictures, max_cost)
-        self._checker = ServiceChecker(config, self._shared.counters.settled)
+        self._checker = ServiceChecker(config, self._counters.settled)
 
     async def open(self) -> LoopResources:
         """
@@ -113,7 +115,13 @@ class SessionRequester:
             self.resources = None
             await resources.discard()
         if self.resources is None:
-            self.resources = LoopResources(self.config, self._http, self._shared)
+            self.resources = LoopResources(
+                self.config,
+                self._http,
+                self._observer,
+                self._counters,
+                self._retry_budget,
+            )
         return self.resources
 
     async def aclose(self) -> None:
@@ -161,12 +169,12 @@ class SessionRequester:
 
     async def fetch(self, answer: Answer) -> Picture:
         """Fetch the picture of an answer, and say so where that is cut short."""
-        observer, request = self._shared.observer, answer.request
+        request = answer.request
         try:
             picture = await self.download(answer.response.url, answer.response)
         except asyncio.CancelledError:
             events.announce(
-                observer,
+                self._observer,
                 events.Abandoned,
                 request=request,
                 billed="yes",
@@ -176,7 +184,7 @@ class SessionRequester:
         except ConfigurationError as error:
             raise not_fetched(answer.response, "the session was closed") from error
         events.announce(
-            observer, events.Downloaded, request=request, size=len(picture.data)
+            self._observer, events.Downloaded, request=request, size=len(picture.data)
         )
         return attrs.evolve(
             picture, request=request, latency=answer.latency, cost=answer.cost
@@ -194,4 +202,4 @@ class SessionRequester:
     def stats(self) -> SessionStats:
         """Tell what was done and what is known."""
         resources = self.resources or self._last
-        return self._shared.counters.stats(resources.models() if resources else {})
+        return self._counters.stats(resources.models() if resources else {})

@@ -32,22 +32,6 @@ FILES_KEPT = 64  # open files left to the rest of the process
 
 
 @attrs.frozen(kw_only=True)
-class Shared:
-    """
-    What a session's calls share on every event loop.
-
-    Attributes:
-        counters: What the session has done.
-        retry_budget: How many server errors may be sent again.
-        observer: Told of every event.
-    """
-
-    counters: Counters = attrs.field(factory=Counters)
-    retry_budget: RetryBudget = attrs.field(factory=RetryBudget)
-    observer: events.Observer | None = None
-
-
-@attrs.frozen(kw_only=True)
 class ModelContext:
     """
     What the calls for one model share on one event loop.
@@ -56,14 +40,18 @@ class ModelContext:
         transport: The connections to the API.
         gate: The places at the service.
         retry: What is sent again, and when.
-        shared: What all models share.
+        retry_budget: How many server errors the session may still send again.
+        counters: What the session has done.
+        observer: Told of every event.
         price: US dollars a picture; None where it is not known.
     """
 
     transport: Transport
     gate: Gate
     retry: RetryPolicy
-    shared: Shared
+    retry_budget: RetryBudget
+    counters: Counters
+    observer: events.Observer | None
     price: float | None
 
 
@@ -71,14 +59,21 @@ class LoopResources:
     """What lives and dies with one event loop: the two pools and the places."""
 
     def __init__(
-        self, config: SessionConfig, http: Http | None, shared: Shared
+        self,
+        config: SessionConfig,
+        http: Http | None,
+        observer: events.Observer | None,
+        counters: Counters,
+        retry_budget: RetryBudget,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.transport = open_transport(config, http)
         self.downloader = Downloader(config)
         self.downloads = asyncio.Semaphore(config.max_downloads)
         self._config = config
-        self._shared = shared
+        self._observer = observer
+        self._counters = counters
+        self._retry_budget = retry_budget
         self._models: dict[str, ModelContext] = {}
         bounds = (
             (config.max_in_flight, "max_in_flight"),
@@ -94,7 +89,9 @@ class LoopResources:
                 transport=self.transport,
                 gate=Gate(self._policy(name), self._on_change(name)),
                 retry=self._config.retry,
-                shared=self._shared,
+                retry_budget=self._retry_budget,
+                counters=self._counters,
+                observer=self._observer,
                 price=self._config.price_of(name),
             )
         return self._models[name]
@@ -116,7 +113,7 @@ class LoopResources:
     def _on_change(self, model: str) -> Callable[[int, int, str], None]:
         def tell(old: int, new: int, reason: str) -> None:
             events.announce(
-                self._shared.observer,
+                self._observer,
                 events.LimitChanged,
                 model=model,
                 old=old,
@@ -138,7 +135,7 @@ class LoopResources:
                 in_flight=model.gate.in_flight,
                 limit=model.gate.policy.limit,
                 limit_reason=model.gate.policy.reason,
-                latency=self._shared.counters.latency(name),
+                latency=self._counters.latency(name),
             )
             for name, model in self._models.items()
         }
