@@ -8,11 +8,10 @@ import pytest
 from support.faults import FaultServer, Wire
 
 from zai_images._http.body import BODY_LIMIT, RequestBody, read
-from zai_images._http.deadlines import Deadlines
 
 
 def sending(on_write=lambda: None) -> RequestBody:
-    return RequestBody(b"{}", Deadlines(60), on_write)
+    return RequestBody(b"{}", 60, on_write)
 
 
 def answering(data: bytes, head: str = "HTTP/1.1 200 OK\r\n\r\n") -> FaultServer:
@@ -31,6 +30,46 @@ async def test_time_that_is_up_before_anything_is_written_closes_nothing():
     body.expire()
 
     assert (body.expired, body.written) == (True, False)
+
+
+async def silence(server: FaultServer, wire: Wire) -> None:
+    await server.read(wire)
+    await asyncio.sleep(1000)
+
+
+@pytest.mark.looptime
+async def test_its_time_runs_from_its_first_byte_and_ends_the_connection():
+    body = RequestBody(b"{}", 10, lambda: None)
+    await asyncio.sleep(60)  # what passes before does not count
+    async with FaultServer(silence) as server, aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.ClientError):
+            await http.post(server.base_url, data=body)
+
+    assert body.expired
+    assert asyncio.get_running_loop().time() == pytest.approx(70, abs=0.1)
+
+
+@pytest.mark.looptime
+async def test_one_that_was_answered_leaves_no_timer_behind():
+    body = RequestBody(b"{}", 10, lambda: None)
+    async with answering(b"{}") as server, aiohttp.ClientSession() as http:
+        async with http.post(server.base_url, data=body) as response:
+            await read(response, body)
+    body.let_go()
+    await asyncio.sleep(60)
+
+    assert not body.expired
+
+
+async def test_one_whose_time_was_up_before_is_not_sent():
+    body = sending()
+    body.expire()
+    async with answering(b"{}") as server, aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.ClientError):
+            await http.post(server.base_url, data=body)
+
+    assert not body.written
+    assert server.seen in ([], [b""])
 
 
 async def test_it_tells_when_its_first_byte_is_about_to_leave():

@@ -10,7 +10,6 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
 from zai_images._http.connector import is_dead, is_spoilt
-from zai_images._http.deadlines import Deadlines
 
 BODY_LIMIT = 2**20  # bytes; an answer is a few hundred
 PAGE_LIMIT = 2**23  # bytes; a gateway may list hundreds of models, at length
@@ -24,6 +23,11 @@ class RequestBody(BytesPayload):
     free: the service has closed it, and the news is in the kernel but not yet with the
     loop. Or something came over it unasked, which must not be taken for our answer.
 
+    Args:
+        body: What is sent.
+        seconds: How long all of it may take, from its first byte.
+        on_write: Called just before that byte leaves.
+
     Attributes:
         written: Whether the first byte may have left.
         expired: Whether its time was up before the answer was there.
@@ -31,13 +35,14 @@ class RequestBody(BytesPayload):
     """
 
     def __init__(
-        self, body: bytes, deadlines: Deadlines, on_write: Callable[[], None]
+        self, body: bytes, seconds: float, on_write: Callable[[], None]
     ) -> None:
         super().__init__(body, content_type="application/json")
         self.written = False
         self.expired = False
         self.received: list[bytes] = []
-        self._deadlines = deadlines
+        self._seconds = seconds
+        self._deadline: asyncio.TimerHandle | None = None
         self._on_write = on_write
         self._transport: asyncio.Transport | None = None
         self._plain: asyncio.Transport | None = None
@@ -46,12 +51,13 @@ class RequestBody(BytesPayload):
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
         self._transport = getattr(writer, "transport", None)
-        if is_spoilt(writer) or is_dead(self._transport):
+        if self.expired or is_spoilt(writer) or is_dead(self._transport):
             raise ConnectionResetError("the service had closed the idle connection")
         if self._transport and self._transport.get_extra_info("ssl_object") is None:
             self._plain = self._transport
         self.written = True
-        self._deadlines.start(self)
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(self._seconds, self.expire)
         self._on_write()
         await super().write_with_length(writer, content_length)
 
@@ -66,10 +72,12 @@ class RequestBody(BytesPayload):
 
     def let_go(self) -> None:
         """
-        Drop what is unsent: closing alone would wait for a peer that reads it.
+        End the deadline, and drop what is unsent: its peer may never read it.
 
         Under TLS there is nothing to do: closing has a time-out of its own there.
         """
+        if self._deadline is not None:
+            self._deadline.cancel()
         if self._plain is not None and self._plain.get_write_buffer_size():
             self._plain.abort()
 

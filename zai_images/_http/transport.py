@@ -24,7 +24,6 @@ from zai_images._api.response import RawResponse
 from zai_images._config import SessionConfig, is_loopback
 from zai_images._http.body import RequestBody, read, read_page
 from zai_images._http.connector import Pool
-from zai_images._http.deadlines import Deadlines
 from zai_images._redact import Secret, mask_credentials, redact, strip_traceback
 from zai_images._version import __version__
 
@@ -70,7 +69,8 @@ class AiohttpTransport:
         self._key = config.api_key
         self._base_url = config.base_url
         self._url = config.base_url + PATH
-        self._deadlines = Deadlines(config.timeouts.total)
+        self._seconds = config.timeouts.total
+        self._in_flight: set[RequestBody] = set()
         self._proxy = config.proxy or (
             _proxy_of_environment(config) if config.trust_env else None
         )
@@ -113,7 +113,8 @@ class AiohttpTransport:
         """Send `body` once; see `Transport.post`."""
         self._refuse_closed()
         handled = sys.exception()
-        request = RequestBody(body, self._deadlines, on_write)
+        request = RequestBody(body, self._seconds, on_write)
+        self._in_flight.add(request)
         try:
             response = await self._session.post(
                 self._url,
@@ -130,7 +131,7 @@ class AiohttpTransport:
         else:
             return self._raw(response, content)
         finally:
-            self._deadlines.stop(request)
+            self._in_flight.discard(request)
             request.let_go()
         try:  # Here no variable holds an error that may quote the key.
             raise failed
@@ -208,7 +209,7 @@ class AiohttpTransport:
                 ),
             )
         if isinstance(error, TimeoutError):
-            what = f"no complete answer within {self._deadlines.total:g} s"
+            what = f"no complete answer within {self._seconds:g} s"
         return answer_lost(what, body=self._masked(_begun(request.received)))
 
     def scrub(self, error: ZaiImagesError) -> None:
@@ -220,8 +221,9 @@ class AiohttpTransport:
         return redact(value, self._key)
 
     async def aclose(self) -> None:
-        """Close the pool, unless it was borrowed."""
-        self._deadlines.close()
+        """End what is in flight, and close the pool unless it was borrowed."""
+        for request in self._in_flight:
+            request.expire()
         if not self._borrowed:
             await self._session.close()
 
