@@ -24,17 +24,7 @@ _log = logging.getLogger("zai_images")
 
 @attrs.define(kw_only=True)
 class Answer:
-    """
-    A picture's answer, with what it took to get it.
-
-    Attributes:
-        request: What was asked for.
-        response: What the service said.
-        queued: Seconds in which nothing of it was at the service.
-        latency: Seconds in service, of the last attempt.
-        attempts: How often it was sent.
-        cost: US dollars; None where the price is not known.
-    """
+    """A picture's answer, with what it took to get it (seconds, US dollars)."""
 
     request: ImageRequest
     response: ImageResponse
@@ -46,15 +36,7 @@ class Answer:
 
 @attrs.define
 class _Attempt:
-    """
-    One attempt of a call: what it costs starts at nothing, whatever came before.
-
-    Attributes:
-        number: From 1.
-        place: The gate's record of it.
-        billed: What it costs, as far as is known.
-        answered: Whether anything came back.
-    """
+    """One attempt of a call: what it costs starts at nothing, whatever came before."""
 
     number: int
     place: Place

@@ -37,41 +37,16 @@ class Requester(Protocol):
         ceiling: asyncio.Semaphore | None = None,
         batch: bool = False,
     ) -> Answer:
-        """
-        Have one picture made.
-
-        Args:
-            request: What to show.
-            ledger: Told of each attempt, before and after.
-            ceiling: The caller's own bound on what is in flight.
-            batch: Whether single calls go first.
-
-        Raises:
-            ZaiImagesError: Any of the tree but `DownloadError`.
-        """
+        """Have one picture made; the arguments are those of `Call`."""
         ...
 
     async def fetch(self, answer: Answer) -> Picture:
-        """
-        Fetch the picture of an answer.
-
-        Raises:
-            DownloadError: Paid, and not fetched.
-        """
+        """Fetch the picture of an answer."""
         ...
 
 
 class SessionRequester:
-    """
-    A session's own requester: it opens what is needed, and owns the budget.
-
-    Args:
-        config: The settings.
-        http: A borrowed session or a transport, for the API alone.
-        observer: Told of every event.
-        max_pictures: A cap on what is paid for.
-        max_cost: The same, in US dollars.
-    """
+    """A session's own requester: it opens what is needed, and owns the budget."""
 
     def __init__(
         self,

@@ -33,18 +33,7 @@ FILES_KEPT = 64  # open files left to the rest of the process
 
 @attrs.frozen(kw_only=True)
 class ModelContext:
-    """
-    What the calls for one model share on one event loop.
-
-    Attributes:
-        transport: The connections to the API.
-        gate: The places at the service.
-        retry: What is sent again, and when.
-        retry_budget: How many server errors the session may still send again.
-        counters: What the session has done.
-        observer: Told of every event.
-        price: US dollars a picture; None where it is not known.
-    """
+    """What the calls for one model share on one event loop; `price` in US dollars."""
 
     transport: Transport
     gate: Gate
