@@ -161,13 +161,14 @@ def _check(
     return quality, size  # type: ignore[return-value] # checked just above
 
 
-def change(request: ImageRequest, **changes: Any) -> ImageRequest:  # noqa: ANN401 - fields of the request
+def change(item: object, **changes: Any) -> ImageRequest:  # noqa: ANN401 - fields of the request
     """
-    Make a request like this one, with other values where they are not None.
+    Make a request of an item, with other values where they are not None.
 
     Raises:
         InvalidRequestError: The result is not a request the service would take.
     """
+    request = as_request(item)
     changes = {name: value for name, value in changes.items() if value is not None}
     if not changes:
         return request
