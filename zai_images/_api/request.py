@@ -109,7 +109,7 @@ class ImageRequest:
     through unchecked and the service judges it.
 
     Attributes:
-        prompt: What the picture shall show; not blank.
+        prompt: What the picture is to show; not blank.
         model: The model code; case does not matter, lower case goes out.
         quality: `standard` (5-10 s) or `hd` (about 20 s).
         size: In pixels: `"1024x1024"`, `(1024, 1024)` or a `Size`.
