@@ -37,24 +37,14 @@ _log = logging.getLogger("zai_images")
 
 @attrs.frozen(kw_only=True)
 class Event:
-    """
-    The root of all events.
-
-    Attributes:
-        at: When, in seconds of the running event loop's clock.
-    """
+    """The root of all events; `at` is in seconds of the running loop's clock."""
 
     at: float
 
 
 @attrs.frozen(kw_only=True)
 class CallEvent(Event):
-    """
-    The root of the events of a call.
-
-    Attributes:
-        request: What was asked for.
-    """
+    """The root of the events of a call; `request` is what was asked for."""
 
     request: ImageRequest
 

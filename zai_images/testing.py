@@ -47,7 +47,7 @@ _ENDING = 10.0  # seconds; a session closes in a few milliseconds
 @attrs.frozen(kw_only=True)
 class Script:
     """
-    Say what a scripted transport answers once.
+    One answer of a scripted transport.
 
     Attributes:
         status: The HTTP status.
@@ -95,7 +95,7 @@ class Script:
 
 class ScriptedTransport:
     """
-    Answer a session's requests from a script, without a socket.
+    A transport that answers a session's requests from a script, without a socket.
 
     `ImageSession(http=ScriptedTransport(...), api_key="any")`. When the script is at
     its end, its last entry answers for ever. Pictures are not fetched through it.
@@ -193,7 +193,7 @@ def quick_config(sandbox: Sandbox, **settings: Any) -> SessionConfig:  # noqa: A
     searched for: that takes real seconds. Pictures cost their list price.
 
     Args:
-        sandbox: Where the session shall send.
+        sandbox: Where the session sends.
         settings: Those of `SessionConfig`, which replace these.
     """
     usual: dict[str, Any] = {

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 import zai_images
+from zai_images import jobs
 from zai_images._api import errors as _errors
 from zai_images._api.response import ContentFilter, ImageResponse, ImageURL
 
@@ -57,6 +58,14 @@ def test_the_drawing_is_the_tree():
             drawn[found[2]] = path[depth - 1] if depth else "Exception"
 
     assert drawn == {name: kind.__mro__[1].__name__ for name, kind in TREE.items()}
+
+
+@pytest.mark.parametrize("kind", [jobs.JobError, jobs.DiskError])
+def test_an_error_of_a_door_is_stored_under_its_door(kind):
+    stored = pickle.dumps(kind("a sentence"), 0)
+
+    assert f"zai_images.jobs\n{kind.__name__}".encode() in stored
+    assert type(pickle.loads(stored)) is kind
 
 
 def test_the_root_catches_every_error_and_the_porch_shows_each():

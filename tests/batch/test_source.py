@@ -1,8 +1,11 @@
-"""The lock of the worker that pulls: nobody waits for one that is free."""
+"""The input of a batch, and the lock of the worker that pulls from it."""
 
 import asyncio
+from collections.abc import Iterator
 
-from zai_images._batch.source import PullLock
+import pytest
+
+from zai_images._batch.source import PullLock, Source
 
 
 async def hold(lock: PullLock, told: list[str], name: str) -> None:
@@ -72,3 +75,18 @@ async def test_one_who_is_cancelled_while_it_waits_is_passed_over():
     async with asyncio.timeout(5):
         await second
     assert told == ["second"]
+
+
+async def test_what_was_not_pulled_is_gone_through_to_the_inputs_own_error():
+    def items() -> Iterator[str]:
+        yield "a fox"
+        yield "a bear"
+        raise OSError("the disk is gone")
+
+    source, seen = Source(items()), []
+    await source.pull(None)
+    with pytest.raises(OSError, match="the disk is gone"):
+        async for found in source.rest():
+            seen.append(found)
+
+    assert (seen, source.exhausted) == ([(1, "a bear")], True)

@@ -370,3 +370,16 @@ async def test_a_connection_that_never_came_to_be_is_scripted():
             await session.generate("a fox")
 
         assert session.stats().maybe_billed == 0
+
+
+@pytest.mark.parametrize("record", [True, False])
+async def test_a_transport_keeps_what_it_was_sent_only_where_that_is_wanted(record):
+    """In a test of a million prompts it would fill the memory."""
+    transport = ScriptedTransport(record=record)
+    async with ImageSession(api_key="any", http=transport) as session:
+        for prompt in ("a fox", "a cat"):
+            await session.generate(prompt)
+
+    assert transport.posts == 2
+    assert transport.prompts == (["a fox", "a cat"] if record else [])
+    assert len(transport.bodies) == (2 if record else 0)

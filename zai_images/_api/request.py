@@ -109,7 +109,7 @@ class ImageRequest:
     through unchecked and the service judges it.
 
     Attributes:
-        prompt: What the picture shall show; not blank.
+        prompt: What the picture is to show; not blank.
         model: The model code; case does not matter, lower case goes out.
         quality: `standard` (5-10 s) or `hd` (about 20 s).
         size: In pixels: `"1024x1024"`, `(1024, 1024)` or a `Size`.
@@ -161,13 +161,14 @@ def _check(
     return quality, size  # type: ignore[return-value] # checked just above
 
 
-def change(request: ImageRequest, **changes: Any) -> ImageRequest:  # noqa: ANN401 - fields of the request
+def change(item: object, **changes: Any) -> ImageRequest:  # noqa: ANN401 - fields of the request
     """
-    Make a request like this one, with other values where they are not None.
+    Make a request of an item, with other values where they are not None.
 
     Raises:
         InvalidRequestError: The result is not a request the service would take.
     """
+    request = as_request(item)
     changes = {name: value for name, value in changes.items() if value is not None}
     if not changes:
         return request

@@ -62,9 +62,6 @@ class Source:
     The items of a batch, in the order of its input.
 
     Attributes:
-        lock: Held by the worker that pulls.
-        pulled: How many items came.
-        exhausted: Whether no more will come.
         crash: The error of the input itself, or of the caller's own code in it.
         puller: The task that waits for the next item.
     """

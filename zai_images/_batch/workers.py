@@ -54,14 +54,8 @@ class WorkerPool:
     The workers of a batch, in a task group that belongs to the run.
 
     Args:
-        requester: What makes and fetches the pictures.
-        source: The input.
-        group: Where the workers live.
-        limit: A ceiling on this batch's generations in flight.
-        download: Whether the pictures are fetched too.
-        ordered: Whether outcomes are given in the order of the input.
         collecting: Whether the run owes an outcome for every item of the input, and so
-            must not lose one half pulled.
+            must not lose one half pulled. The others are those of `BatchRunner`.
     """
 
     def __init__(  # noqa: PLR0913 - the runner's settings, one by one
@@ -141,13 +135,7 @@ class WorkerPool:
     # What an item asks of it.
 
     def check(self, model: str) -> None:
-        """
-        Refuse what must not be sent any more.
-
-        Raises:
-            StoppedError: The batch is stopped.
-            ZaiImagesError: What stopped the pictures of this model.
-        """
+        """Refuse what must not be sent any more."""
         if self.phase != "running":
             raise StoppedError
         if (error := self.ending.models.get(model)) is not None:
@@ -294,11 +282,8 @@ class Item:
 
     Attributes:
         request: What was asked for; the raw item until a request is made of it.
-        response: The answer, once it is there.
         pulls: Whether the worker that has it still holds the source's lock.
-        in_service: Whether something of it is at the service.
         resting: Whether it waits to be sent again.
-        latency: Seconds in service, of its last attempt.
     """
 
     response: ImageResponse | None = None

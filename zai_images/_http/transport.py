@@ -263,7 +263,7 @@ def _proxy_of_environment(config: SessionConfig) -> str | None:
 
 def open_transport(config: SessionConfig, http: Http | None) -> Transport:
     """
-    Make the transport a session shall use.
+    Make the transport that a session uses.
 
     Raises:
         ConfigurationError: `http` is neither an aiohttp session nor a transport.

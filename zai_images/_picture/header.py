@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 
 class NotAPictureError(ValueError):
-    """Say why some bytes are not a whole picture."""
+    """Raised when some bytes are not a whole picture; it says why."""
 
 
 def measure(data: bytes) -> tuple[str, int, int]:

@@ -1,4 +1,4 @@
-"""Where money is counted: awaited inside the place, before and after each attempt."""
+"""Where money is counted, before and after each attempt."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ class Ledger(Protocol):
     """
     An account of one call's attempts. Its errors are fatal.
 
-    A durable job writes ahead here; a session counts its budget here.
+    A durable job writes ahead here; a batch follows its items here.
     """
 
     async def before_send(self, request: ImageRequest, attempt: int) -> None:
@@ -32,8 +32,7 @@ class Budget:
     """
     The caps `max_pictures` and `max_cost` of a session, and what is spent of them.
 
-    What is in flight counts as spent, and so does what may have been
-    billed.
+    What is in flight counts as spent, and so does what may have been billed.
     """
 
     def __init__(self, max_pictures: int | None, max_cost: float | None) -> None:
@@ -45,29 +44,27 @@ class Budget:
         self._pictures = 0
         self._cost = 0.0
 
-    def entry(self, price: float | None) -> "BudgetEntry | None":
+    def check_price(self, price: float | None) -> None:
         """
-        Make the ledger of one call; None where there is no cap to keep.
+        Refuse a price that cannot be counted.
 
         Raises:
             ConfigurationError: There is a cap on the cost and no price to count with.
         """
-        if self._max_pictures is None and self._max_cost is None:
-            return None
         if self._max_cost is not None and price is None:
             raise ConfigurationError(
                 "max_cost cannot be kept: the price of this model on this host is not "
                 "known. Give it with SessionConfig(prices={model: dollars})."
             )
-        return BudgetEntry(self, price or 0.0)
 
-    def reserve(self, price: float) -> None:
+    def reserve(self, price: float | None) -> None:
         """
         Set a picture's price aside.
 
         Raises:
             BudgetError: It would go over a cap.
         """
+        price = price or 0.0
         if self._max_pictures is not None and self._pictures >= self._max_pictures:
             raise BudgetError(
                 f"The cap of {self._max_pictures} pictures is reached, what is in "
@@ -82,32 +79,7 @@ class Budget:
         self._pictures += 1
         self._cost += price
 
-    def release(self, price: float) -> None:
+    def release(self, price: float | None) -> None:
         """Give back what turned out not to cost anything."""
         self._pictures -= 1
-        self._cost -= price
-
-
-class BudgetEntry:
-    """One call's side of the budget."""
-
-    def __init__(self, budget: Budget, price: float) -> None:
-        self._budget = budget
-        self._price = price
-        self._reserved = False
-
-    async def before_send(self, request: ImageRequest, attempt: int) -> None:
-        """Reserve the price of a picture."""
-        del request, attempt
-        self._budget.reserve(self._price)
-        self._reserved = True
-
-    async def answered(self, raw: RawResponse) -> None:
-        """Take no note: only how it ends counts."""
-
-    async def settled(self, attempt: int, billed: Billed) -> None:
-        """Give the reservation back where nothing was billed."""
-        del attempt
-        if self._reserved and billed == "no":
-            self._budget.release(self._price)
-        self._reserved = False
+        self._cost -= price or 0.0

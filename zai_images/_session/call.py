@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import attrs
@@ -15,7 +14,7 @@ from zai_images._api.response import ImageResponse
 from zai_images._api.wire import encode
 from zai_images._limiter.gate import End, Verdict
 from zai_images._limiter.search import Place
-from zai_images._session.budget import Ledger
+from zai_images._session.budget import Budget, Ledger
 from zai_images._session.resources import ModelContext
 from zai_images._session.retry import CallRetry, WaitBudget, retry_until_final
 
@@ -24,17 +23,7 @@ _log = logging.getLogger("zai_images")
 
 @attrs.define(kw_only=True)
 class Answer:
-    """
-    A picture's answer, with what it took to get it.
-
-    Attributes:
-        request: What was asked for.
-        response: What the service said.
-        queued: Seconds in which nothing of it was at the service.
-        latency: Seconds in service, of the last attempt.
-        attempts: How often it was sent.
-        cost: US dollars; None where the price is not known.
-    """
+    """A picture's answer, with what it took to get it (seconds, US dollars)."""
 
     request: ImageRequest
     response: ImageResponse
@@ -46,20 +35,13 @@ class Answer:
 
 @attrs.define
 class _Attempt:
-    """
-    One attempt of a call: what it costs starts at nothing, whatever came before.
-
-    Attributes:
-        number: From 1.
-        place: The gate's record of it.
-        billed: What it costs, as far as is known.
-        answered: Whether anything came back.
-    """
+    """One attempt of a call: what it costs starts at nothing, whatever came before."""
 
     number: int
     place: Place
     billed: Billed = "no"
     answered: bool = False
+    reserved: bool = False
 
     def verdict(self, error: BaseException) -> Verdict:
         """Tell the gate's side of an attempt that brought no picture."""
@@ -73,14 +55,15 @@ class Call:
     """
     A call for one picture.
 
-    For each attempt: a place, the ledgers' word, the POST, the ledgers again before
-    anything decodes the answer, the verdict, and the ledgers once more.
+    For each attempt: a place, the budget, the ledger's word, the POST, the ledger again
+    before anything decodes the answer, the verdict, and the ledger once more.
 
     Args:
         request: What to show.
         model: What the calls for its model share.
         wait_budget: The seconds it may wait.
-        ledgers: Told of each attempt, in this order.
+        ledger: Told of each attempt, before and after.
+        budget: What the session may spend.
         ceiling: A batch's own bound on what is in flight.
         batch: Whether single calls go first.
     """
@@ -93,14 +76,16 @@ class Call:
         *,
         model: ModelContext,
         wait_budget: WaitBudget,
-        ledgers: Sequence[Ledger],
+        ledger: Ledger | None,
+        budget: Budget,
         ceiling: asyncio.Semaphore | None,
         batch: bool,
     ) -> None:
         self._request = request
         self._model = model
         self._wait_budget = wait_budget
-        self._ledgers = ledgers
+        self._ledger = ledger
+        self._budget = budget
         self._ceiling = ceiling
         self._is_batch = batch
         self._body = encode(request)
@@ -159,8 +144,10 @@ class Call:
         attempt = _Attempt(self._attempts, place)
         verdict: Verdict = End.PICTURE
         try:
-            if self._ledgers:
-                return await self._account(attempt)
+            self._budget.reserve(self._model.price)
+            attempt.reserved = True
+            if self._ledger is not None:
+                return await self._account(attempt, self._ledger)
             return await self._exchange(attempt)
         except BaseException as error:
             verdict = attempt.verdict(error)
@@ -186,21 +173,19 @@ class Call:
     def _leave(self, attempt: _Attempt, verdict: Verdict) -> None:
         model = self._model
         model.counters.settled(attempt.billed, model.price)
+        if attempt.reserved and attempt.billed == "no":
+            self._budget.release(model.price)
         model.gate.leave(attempt.place, verdict)
         if self._ceiling is not None:
             self._ceiling.release()
 
-    async def _account(self, attempt: _Attempt) -> Answer:
-        """Make an attempt between the ledgers' first word and their last."""
-        begun: list[Ledger] = []
+    async def _account(self, attempt: _Attempt, ledger: Ledger) -> Answer:
+        """Make an attempt between the ledger's first word and its last."""
         try:
-            for ledger in self._ledgers:
-                begun.append(ledger)
-                await ledger.before_send(self._request, attempt.number)
+            await ledger.before_send(self._request, attempt.number)
             return await self._exchange(attempt)
         finally:
-            for ledger in begun:  # the session's own budget first: it cannot fail
-                await ledger.settled(attempt.number, attempt.billed)
+            await ledger.settled(attempt.number, attempt.billed)
 
     async def _exchange(self, attempt: _Attempt) -> Answer:
         sent_at = self._loop.time()
@@ -220,8 +205,8 @@ class Call:
         attempt.billed = "maybe"
         attempt.answered = True
         latency = self._loop.time() - sent_at
-        for ledger in self._ledgers:
-            await ledger.answered(raw)
+        if self._ledger is not None:
+            await self._ledger.answered(raw)
         try:
             response = judge(raw, now=datetime.now(UTC))
         except ZaiImagesError as error:

@@ -15,22 +15,15 @@ from datetime import UTC, datetime
 import attrs
 
 from zai_images._api.errors import (
-    AccountError,
-    AuthenticationError,
     Billed,
-    ConfigurationError,
-    ConnectError,
     ContentRefusedError,
-    QuotaError,
     RateLimitedError,
     RequestRejectedError,
-    ServerError,
     TransportError,
     ZaiImagesError,
 )
 from zai_images._api.judge import judge
 from zai_images._api.request import DEFAULT_MODEL
-from zai_images._api.response import RawResponse
 from zai_images._config import SessionConfig
 from zai_images._http.transport import AiohttpTransport, Transport, answer_lost
 
@@ -39,15 +32,11 @@ MODELS_PATH = "/models"
 PATIENCE = 30.0  # seconds
 # What says that the request was read and only its prompt is at fault.
 _ABOUT_THE_PROMPT = frozenset({"1210", "1213", "1214", "1215", "1261"})
-_REFUSED = "The service took the key and refused the empty prompt, which is free."
-_LISTED = "The service took the key and listed its models, which is free."
-_BUSY = "The service took the key and is busy."
-_PICTURE = "An empty prompt was answered with a picture, which may have been billed."
+_SCRIPTED = "Nothing was sent: the answers of this session are scripted."
 _NOT_AGAIN = (
     "Nothing was sent: an empty prompt was answered with a picture before, which may "
     "be billed."
 )
-_SCRIPTED = "Nothing was sent: the answers of this session are scripted."
 
 
 @attrs.frozen(kw_only=True)
@@ -58,10 +47,9 @@ class ServiceCheck:
     Attributes:
         ok: The service answers and accepts the key. Whether there is a balance, no free
             check can tell.
-        reason: What was found, in a sentence.
+        reason: What was found, and what to do about it where it is not `ok`.
         latency: Seconds until it was found; None where nothing was sent.
-        error: The refusal or the failure that was met, with what to do about it. It is
-            also there where `ok` rests on a refusal; None where there was none.
+        error: The refusal or the failure that was met, also one on which `ok` rests.
     """
 
     ok: bool
@@ -72,9 +60,7 @@ class ServiceCheck:
 
 class ServiceChecker:
     """
-    The free checks of one session.
-
-    They take no place, no budget and no second try.
+    The free checks of one session: they take no place, no budget and no second try.
 
     Args:
         config: The session's.
@@ -96,99 +82,82 @@ class ServiceChecker:
         if self._takes_empty_prompts:
             return ServiceCheck(ok=True, reason=_NOT_AGAIN)
         ask = self._ask_for_nothing if self._is_known() else self._ask_for_models
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+        sent: list[bool] = []
+        begun = asyncio.get_running_loop().time()
+        error: ZaiImagesError | None = None
         try:
-            found = await ask(transport)
-        except ZaiImagesError as error:
-            transport.scrub(error)
+            async with asyncio.timeout(PATIENCE):
+                reason = await ask(transport, lambda: sent.append(True))
+        except TimeoutError:
+            error = self._out_of_time(sent=bool(sent))
+        except ZaiImagesError as failed:
+            transport.scrub(failed)
             # Without the frames that hold the answer, which may quote the key.
-            error.__context__ = None
-            found = self._judged(error.with_traceback(None))
-        return attrs.evolve(found, latency=loop.time() - begun)
+            failed.__context__ = None
+            error = failed.with_traceback(None)
+        ok = error is None
+        if error is not None:
+            ok, reason = self._judged(error)
+        latency = asyncio.get_running_loop().time() - begun
+        return ServiceCheck(ok=ok, reason=reason, latency=latency, error=error)
 
     def _is_known(self) -> bool:
         """Tell whether the host is known to refuse an empty prompt for free."""
         return f".{self._config.host}".endswith(".z.ai") or self._config.loopback
 
-    async def _ask_for_nothing(self, transport: AiohttpTransport) -> ServiceCheck:
-        sent: list[bool] = []
-        try:
-            async with asyncio.timeout(PATIENCE):
-                raw = await transport.post(
-                    EMPTY_PROMPT, on_write=lambda: sent.append(True)
-                )
-        except TimeoutError:
-            if sent:
-                raise answer_lost(f"no complete answer within {PATIENCE:g} s") from None
-            raise self._no_answer() from None
+    async def _ask_for_nothing(
+        self, transport: AiohttpTransport, on_write: Callable[[], None]
+    ) -> str:
+        raw = await transport.post(EMPTY_PROMPT, on_write=on_write)
         judge(raw, now=datetime.now(UTC))
         self._takes_empty_prompts = True
         self._settled("maybe", None)
-        return ServiceCheck(ok=True, reason=_PICTURE)
+        return (
+            "An empty prompt was answered with a picture, which may have been billed."
+        )
 
-    async def _ask_for_models(self, transport: AiohttpTransport) -> ServiceCheck:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                raw = await transport.get(MODELS_PATH)
-        except TimeoutError:
-            raise self._no_answer() from None
-        if _is_list(raw):
-            return ServiceCheck(ok=True, reason=_LISTED)
+    async def _ask_for_models(
+        self, transport: AiohttpTransport, on_write: Callable[[], None]
+    ) -> str:
+        del on_write  # a list costs nothing, whenever it is lost
+        raw = await transport.get(MODELS_PATH)
+        if 200 <= raw.status < 300 and _is_list(raw.body):
+            return "The service took the key and listed its models, which is free."
         try:
             judge(raw, now=datetime.now(UTC))
         except ZaiImagesError as error:
             if error.billed == "no":
                 raise
         # Another verdict would speak of a picture, and none was asked for.
-        url = self._config.base_url + MODELS_PATH
         raise TransportError(
-            f"The answer of {url} (HTTP {raw.status}) is no list of models. "
-            "Nothing was billed. Check the base URL (ZAI_BASE_URL)."
+            f"The answer of {self._config.base_url + MODELS_PATH} (HTTP {raw.status}) "
+            "is no list of models. Nothing was billed. Check the base URL "
+            "(ZAI_BASE_URL)."
         )
 
-    def _no_answer(self) -> TransportError:
+    def _out_of_time(self, *, sent: bool) -> TransportError:
+        if sent:
+            return answer_lost(f"no complete answer within {PATIENCE:g} s")
         return TransportError(
             f"No answer from {self._config.host} within {PATIENCE:g} s. Nothing was "
             "billed. Check the network and the base URL (ZAI_BASE_URL)."
         )
 
-    def _judged(self, error: ZaiImagesError) -> ServiceCheck:
-        """Tell what an error says of the key and the service."""
+    def _judged(self, error: ZaiImagesError) -> tuple[bool, str]:
+        """Tell whether an error is good news, and what it says."""
         if isinstance(error, RateLimitedError):
-            return ServiceCheck(ok=True, reason=_BUSY, error=error)
-        if self._is_known() and _is_about_the_prompt(error):
-            return ServiceCheck(ok=True, reason=_REFUSED, error=error)
-        host = self._config.host
-        match error:
-            case AuthenticationError():
-                reason = "The service does not accept the key."
-            case AccountError() | QuotaError():
-                reason = "The service took the key; the account cannot make pictures."
-            case ConfigurationError():
-                reason = "Nothing can be sent with these settings."
-            case ConnectError():
-                reason = f"There is no connection to {host}."
-            case TransportError() | ServerError():
-                reason = f"{host} gave no usable answer."
-            case _:
-                reason = f"The answer of {host} does not say if it accepts the key."
-        return ServiceCheck(ok=False, reason=reason, error=error)
+            return True, "The service took the key and is busy."
+        about_the_prompt = isinstance(error, ContentRefusedError) or (
+            isinstance(error, RequestRejectedError) and error.code in _ABOUT_THE_PROMPT
+        )
+        if self._is_known() and about_the_prompt:
+            return True, "The service took the key and refused the empty prompt."
+        return False, str(error)
 
 
-def _is_about_the_prompt(error: ZaiImagesError) -> bool:
-    """Tell that all else about the request was accepted."""
-    return isinstance(error, ContentRefusedError) or (
-        isinstance(error, RequestRejectedError) and error.code in _ABOUT_THE_PROMPT
-    )
-
-
-def _is_list(raw: RawResponse) -> bool:
-    """Tell whether an answer is a list of models."""
-    if not 200 <= raw.status < 300:
-        return False
+def _is_list(body: bytes) -> bool:
     try:
-        body = json.loads(raw.body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
         return False
-    return isinstance(body, dict) and isinstance(body.get("data"), list)
+    return isinstance(value, dict) and isinstance(value.get("data"), list)

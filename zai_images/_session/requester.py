@@ -6,18 +6,19 @@ from typing import Protocol
 import attrs
 
 from zai_images import events
-from zai_images._api.errors import ConfigurationError
+from zai_images._api.errors import ConfigurationError, DownloadError
 from zai_images._api.request import ImageRequest
-from zai_images._api.response import ImageResponse
+from zai_images._api.response import ImageResponse, expiry, masked
 from zai_images._config import SessionConfig
+from zai_images._http.downloader import FetchError
 from zai_images._http.transport import Http
 from zai_images._picture.picture import Picture
 from zai_images._redact import Secret
 from zai_images._session.budget import Budget, Ledger
 from zai_images._session.call import Answer, Call
 from zai_images._session.check import ServiceCheck, ServiceChecker
-from zai_images._session.resources import LoopResources, not_fetched
-from zai_images._session.retry import RetryBudget, WaitBudget
+from zai_images._session.resources import LoopResources
+from zai_images._session.retry import RetryBudget, WaitBudget, retry_download
 from zai_images._session.stats import Counters, SessionStats
 
 
@@ -37,41 +38,16 @@ class Requester(Protocol):
         ceiling: asyncio.Semaphore | None = None,
         batch: bool = False,
     ) -> Answer:
-        """
-        Have one picture made.
-
-        Args:
-            request: What to show.
-            ledger: Told of each attempt, before and after.
-            ceiling: The caller's own bound on what is in flight.
-            batch: Whether single calls go first.
-
-        Raises:
-            ZaiImagesError: Any of the tree but `DownloadError`.
-        """
+        """Have one picture made; the arguments are those of `Call`."""
         ...
 
     async def fetch(self, answer: Answer) -> Picture:
-        """
-        Fetch the picture of an answer.
-
-        Raises:
-            DownloadError: Paid, and not fetched.
-        """
+        """Fetch the picture of an answer."""
         ...
 
 
 class SessionRequester:
-    """
-    A session's own requester: it opens what is needed, and owns the budget.
-
-    Args:
-        config: The settings.
-        http: A borrowed session or a transport, for the API alone.
-        observer: Told of every event.
-        max_pictures: A cap on what is paid for.
-        max_cost: The same, in US dollars.
-    """
+    """A session's own requester: it opens what is needed, and owns the budget."""
 
     def __init__(
         self,
@@ -154,14 +130,15 @@ class SessionRequester:
         if resources is None or resources.loop is not asyncio.get_running_loop():
             resources = await self.open()
         model = resources.model(request.model)
-        entry = self._budget.entry(model.price)
+        self._budget.check_price(model.price)
         call = Call(
             request,
             model=model,
             wait_budget=WaitBudget(
                 self.config.max_wait if max_wait is None else max_wait
             ),
-            ledgers=[one for one in (entry, ledger) if one is not None],
+            ledger=ledger,
+            budget=self._budget,
             ceiling=ceiling,
             batch=batch,
         )
@@ -191,9 +168,26 @@ class SessionRequester:
         )
 
     async def download(self, url: str, response: ImageResponse | None) -> Picture:
-        """Fetch what a link leads to; `response` is the paid answer it came with."""
+        """
+        Fetch what a link leads to, with as many tries as make sense.
+
+        Raises:
+            DownloadError: It could not be had; `response` keeps the paid link.
+        """
         url = Secret(url)  # it may be signed, and a traceback may show this frame
-        return await (await self.open()).fetch(url, response)
+        resources = await self.open()
+
+        async def once() -> Picture:
+            async with resources.downloads:  # not held in the pause between two tries
+                return await resources.downloader.fetch(url)
+
+        try:
+            picture = await retry_download(once, self.config.retry)
+        except FetchError as error:
+            failed = not_fetched(response, str(error), url)
+            resources.transport.scrub(failed)
+            raise failed from None
+        return attrs.evolve(picture, response=response)
 
     async def check(self) -> ServiceCheck:
         """Ask the service for free whether it accepts the key."""
@@ -203,3 +197,21 @@ class SessionRequester:
         """Tell what was done and what is known."""
         resources = self.resources or self._last
         return self._counters.stats(resources.models() if resources else {})
+
+
+def not_fetched(
+    paid: ImageResponse | None, reason: str, url: str = ""
+) -> DownloadError:
+    """Make the error of a picture that is paid for and is not here."""
+    url = paid.url if paid is not None else url
+    expires = paid.expires if paid is not None else expiry(url)
+    until = f" until {expires:%Y-%m-%d %H:%M} UTC" if expires else ""
+    return DownloadError(
+        f"The picture was made and paid for, but could not be fetched from "
+        f"{masked(url)}: {reason}. Its link is kept{until}: fetch it again with "
+        "session.download(error.response), which costs nothing.",
+        reason=reason,
+        response=paid,
+        url=masked(url),
+        expires=expires,
+    )

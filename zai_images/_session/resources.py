@@ -9,11 +9,9 @@ from collections.abc import Callable
 import attrs
 
 from zai_images import events
-from zai_images._api.errors import DownloadError
 from zai_images._api.models import MODELS
-from zai_images._api.response import ImageResponse, expiry, masked
 from zai_images._config import RetryPolicy, SessionConfig
-from zai_images._http.downloader import Downloader, FetchError
+from zai_images._http.downloader import Downloader
 from zai_images._http.transport import Http, Transport, open_transport, pool_limit
 from zai_images._limiter.gate import Gate
 from zai_images._limiter.policy import (
@@ -22,9 +20,7 @@ from zai_images._limiter.policy import (
     FixedPolicy,
     LimitPolicy,
 )
-from zai_images._picture.picture import Picture
-from zai_images._redact import Secret
-from zai_images._session.retry import RetryBudget, retry_download
+from zai_images._session.retry import RetryBudget
 from zai_images._session.stats import Counters, ModelStats
 
 DEFAULT_LIMIT = 5  # for adaptive=False: what three independent projects saw
@@ -33,18 +29,7 @@ FILES_KEPT = 64  # open files left to the rest of the process
 
 @attrs.frozen(kw_only=True)
 class ModelContext:
-    """
-    What the calls for one model share on one event loop.
-
-    Attributes:
-        transport: The connections to the API.
-        gate: The places at the service.
-        retry: What is sent again, and when.
-        retry_budget: How many server errors the session may still send again.
-        counters: What the session has done.
-        observer: Told of every event.
-        price: US dollars a picture; None where it is not known.
-    """
+    """What the calls for one model share on one event loop; `price` in US dollars."""
 
     transport: Transport
     gate: Gate
@@ -140,27 +125,6 @@ class LoopResources:
             for name, model in self._models.items()
         }
 
-    async def fetch(self, url: str, response: ImageResponse | None) -> Picture:
-        """
-        Fetch a picture, with as many tries as make sense.
-
-        Raises:
-            DownloadError: It could not be had; `response` keeps the paid link.
-        """
-        url = Secret(url)  # it may be signed, and a traceback may show this frame
-
-        async def once() -> Picture:
-            async with self.downloads:  # not held in the pause between two tries
-                return await self.downloader.fetch(url)
-
-        try:
-            picture = await retry_download(once, self._config.retry)
-        except FetchError as error:
-            failed = not_fetched(response, str(error), url)
-            self.transport.scrub(failed)
-            raise failed from None
-        return attrs.evolve(picture, response=response)
-
     async def discard(self) -> None:
         """
         Let go of what belongs to a loop that has ended.
@@ -187,21 +151,3 @@ def _open_files() -> int:
     """Tell how many connections the process may hold: the system's bound, not ours."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 2**20 if soft == resource.RLIM_INFINITY else max(1, soft - FILES_KEPT)
-
-
-def not_fetched(
-    paid: ImageResponse | None, reason: str, url: str = ""
-) -> DownloadError:
-    """Make the error of a picture that is paid for and is not here."""
-    url = paid.url if paid is not None else url
-    expires = paid.expires if paid is not None else expiry(url)
-    until = f" until {expires:%Y-%m-%d %H:%M} UTC" if expires else ""
-    return DownloadError(
-        f"The picture was made and paid for, but could not be fetched from "
-        f"{masked(url)}: {reason}. Its link is kept{until}: fetch it again with "
-        "session.download(error.response), which costs nothing.",
-        reason=reason,
-        response=paid,
-        url=masked(url),
-        expires=expires,
-    )

@@ -9,7 +9,7 @@ import attrs
 from zai_images import events
 from zai_images._api.errors import ConfigurationError
 from zai_images._api.models import Quality, Size
-from zai_images._api.request import ImageRequest, as_request, change
+from zai_images._api.request import ImageRequest, change
 from zai_images._api.response import ImageResponse
 from zai_images._config import SessionConfig
 from zai_images._http.transport import Http
@@ -142,7 +142,7 @@ class ImageSession:
             AnswerLostError: No usable answer: it may be billed. So with ResponseError.
         """
         request = change(
-            as_request(prompt_or_request),
+            prompt_or_request,
             size=size,
             quality=quality,
             user_id=user_id,
@@ -181,7 +181,7 @@ class ImageSession:
             ZaiImagesError: Everything that `generate` raises.
         """
         request = change(
-            as_request(prompt_or_request),
+            prompt_or_request,
             size=size,
             quality=quality,
             user_id=user_id,

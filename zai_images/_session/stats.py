@@ -1,6 +1,6 @@
 """What a session has done so far, counted as it happens."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from statistics import median, quantiles
 
@@ -71,7 +71,9 @@ class Counters:
         self.pictures = 0
         self.maybe_billed = 0
         self._cost: float | None = 0.0
-        self._latencies: dict[tuple[str, str], deque[float]] = {}
+        self._latencies = defaultdict[tuple[str, str], deque[float]](
+            lambda: deque(maxlen=_REMEMBERED)
+        )
 
     def settled(self, billed: Billed, price: float | None) -> None:
         """Count how an attempt ended."""
@@ -84,10 +86,7 @@ class Counters:
 
     def took(self, model: str, quality: str, latency: float) -> None:
         """Remember how long a picture was in service."""
-        key = (model, quality)
-        if key not in self._latencies:
-            self._latencies[key] = deque(maxlen=_REMEMBERED)
-        self._latencies[key].append(latency)
+        self._latencies[model, quality].append(latency)
 
     def latency(self, model: str) -> dict[str, LatencyStats]:
         """Sum up the latencies of a model, by quality."""

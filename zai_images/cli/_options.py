@@ -61,7 +61,7 @@ PROMPTS = Annotated[
 @Parameter(name="*")  # its fields are options of the command itself
 @attrs.frozen(kw_only=True)
 class PictureOptions:
-    """What a picture shall be; what is left out is the model's own default."""
+    """The options of a picture; what is left out is the model's own default."""
 
     model: Annotated[
         str | None, Parameter(help=f"Model code; {DEFAULT_MODEL} if left out.")

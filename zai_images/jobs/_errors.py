@@ -28,3 +28,7 @@ class DiskError(JobError):
     What was paid is kept as far as the disk allows; free some space, or mend the disk,
     and run the same command again. A journal that is damaged inside says so instead.
     """
+
+
+# As those of the core: what is stored of an error names the door it is found at.
+JobError.__module__ = DiskError.__module__ = "zai_images.jobs"

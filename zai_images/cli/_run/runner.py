@@ -114,7 +114,7 @@ class RunReporter:
         Run a job to its end, or to where it is stopped, and say how it ended.
 
         Args:
-            job: The job, with what it shall send.
+            job: The job, with what is to be sent.
             target: Where to send it.
             begin: Start the run and return its report.
             whole: Write of the items too that this run had nothing to do for.

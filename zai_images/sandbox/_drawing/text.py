@@ -103,11 +103,11 @@ def fit(text: str, width: int, height: int, *, sizes: tuple[int, int]) -> Letter
     if len(lines) > most:
         lines[most - 1 :] = [[*lines[most - 1][:-1], *_words("…")]]
     directions = map(unicodedata.bidirectional, text)
+    strong = (one for one in directions if one in ("L", "R", "AL"))
     return Lettering(
         lines=tuple(tuple(_pieces(line, size)) for line in lines),
         size=size,
-        right_to_left=next((d for d in directions if d in ("L", "R", "AL")), "L")
-        != "L",
+        right_to_left=next(strong, "L") != "L",
     )
 
 
