@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import itertools
 import resource
 from collections.abc import Iterator
@@ -25,6 +26,11 @@ def pytest_configure() -> None:
     closes.
     """
     asyncio.set_event_loop(None)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one worker more than there are processors: some tests wait for others' work."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(autouse=True)
