@@ -2,8 +2,8 @@
 
 import asyncio
 import inspect
-import os
 import itertools
+import os
 import resource
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one worker more than there are processors: some tests wait for others' work."""
+    """Run one worker more than there are processors: some tests wait, not work."""
     return (os.cpu_count() or 1) + 1
 
 
