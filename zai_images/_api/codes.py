@@ -50,6 +50,8 @@ _FIX = "Correct the request."
 TOO_MANY_IN_FLIGHT = "1302"
 TOO_OFTEN = "1303"
 OVERLOADED = frozenset({"1305", "1312"})
+# What says that the key was accepted, and that only the request is at fault.
+ABOUT_THE_REQUEST = frozenset({"1210", "1213", "1214", "1215", "1261"})
 
 CODES: Mapping[str, Code] = MappingProxyType(
     {

@@ -21,7 +21,7 @@ class FrozenJSON(Mapping[str, Any]):
 
     def __init__(self, value: Mapping[str, Any] | None = None) -> None:
         if isinstance(value, FrozenJSON):
-            self._text: str = value._text  # noqa: SLF001 - of this very class
+            self._text: str = value.text
             return
         plain = dict(value or {})
         if not all(isinstance(key, str) for key in plain):

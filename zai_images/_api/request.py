@@ -116,6 +116,8 @@ class ImageRequest:
         user_id: Your end user's id, 6-128 characters, for the service's abuse checks.
         extra: Body fields the API page does not name, sent as they are.
         id: Yours alone: never sent, and back on the outcome.
+        left_out: The fields that took the model's default; with another model they take
+            that one's.
 
     Raises:
         InvalidRequestError: A field is wrong; it says which, and what is allowed.
@@ -130,8 +132,7 @@ class ImageRequest:
         default=NOTHING, converter=_extra, kw_only=True
     )
     id: str | int | None = attrs.field(default=None, converter=_caller_id, kw_only=True)
-    # Which fields took the model's default: with another model they take that one's.
-    _left_out: tuple[str, ...] = attrs.field(init=False, eq=False, repr=False)
+    left_out: tuple[str, ...] = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         left_out: tuple[str, ...] = ("quality",) if self.quality is None else ()
@@ -140,7 +141,7 @@ class ImageRequest:
         quality, size = _check(self.model, self.quality, self.size)
         object.__setattr__(self, "quality", quality)
         object.__setattr__(self, "size", size)
-        object.__setattr__(self, "_left_out", left_out)
+        object.__setattr__(self, "left_out", left_out)
 
     @property
     def rules(self) -> ModelRules | None:
@@ -173,7 +174,7 @@ def change(item: object, **changes: Any) -> ImageRequest:  # noqa: ANN401 - fiel
     if not changes:
         return request
     if "model" in changes:
-        for name in request._left_out:  # noqa: SLF001 - of the class just above
+        for name in request.left_out:
             changes.setdefault(name, None)
     return attrs.evolve(request, **changes)
 

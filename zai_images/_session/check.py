@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 import attrs
 
+from zai_images._api.codes import ABOUT_THE_REQUEST
 from zai_images._api.errors import (
     Billed,
     ContentRefusedError,
@@ -30,8 +31,6 @@ from zai_images._http.transport import AiohttpTransport, Transport, answer_lost
 EMPTY_PROMPT = b'{"model":"%b","prompt":""}' % DEFAULT_MODEL.encode()
 MODELS_PATH = "/models"
 PATIENCE = 30.0  # seconds
-# What says that the request was read and only its prompt is at fault.
-_ABOUT_THE_PROMPT = frozenset({"1210", "1213", "1214", "1215", "1261"})
 _SCRIPTED = "Nothing was sent: the answers of this session are scripted."
 _NOT_AGAIN = (
     "Nothing was sent: an empty prompt was answered with a picture before, which may "
@@ -148,7 +147,7 @@ class ServiceChecker:
         if isinstance(error, RateLimitedError):
             return True, "The service took the key and is busy."
         about_the_prompt = isinstance(error, ContentRefusedError) or (
-            isinstance(error, RequestRejectedError) and error.code in _ABOUT_THE_PROMPT
+            isinstance(error, RequestRejectedError) and error.code in ABOUT_THE_REQUEST
         )
         if self._is_known() and about_the_prompt:
             return True, "The service took the key and refused the empty prompt."
