@@ -12,11 +12,14 @@ from zai_images import (
     events,
 )
 from zai_images.jobs import (
+    DEFAULT_NAME,
     DiskError,
     ImageJob,
     JobError,
     State,
 )
+from zai_images.jobs._names import NameTemplate
+from zai_images.jobs._run import JobRun
 
 
 async def test_a_full_disk_stops_the_sending_and_loses_nothing(
@@ -42,6 +45,27 @@ async def test_a_full_disk_stops_the_sending_and_loses_nothing(
     assert again.status.saved + unknown == 60
     assert unknown <= len(report.unwritten)
     assert box.bill.total == 60
+
+
+async def test_of_a_full_disk_the_journal_tells_though_a_file_was_earlier(
+    session, folder
+):
+    earlier, journal = OSError(28, "No space left on device"), DiskError("full")
+    async with ImageJob.open(folder) as job:
+        run = JobRun(
+            session=session,
+            writer=job._store.writer,
+            folder=job._store.folder,
+            names=NameTemplate(DEFAULT_NAME),
+            observer=None,
+            wanted=0,
+        )
+        told = []
+        for error in (earlier, journal, earlier, DiskError("later")):
+            run.on_disk_trouble(error)
+            told.append(run.stopped_by)
+
+    assert told == [earlier, journal, journal, journal]
 
 
 async def test_a_file_that_cannot_be_written_keeps_its_link(

@@ -86,7 +86,12 @@ class JobRun:
 
     def on_disk_trouble(self, error: Exception) -> None:
         """Stop sending: what comes could not be kept."""
-        if self.stopped_by is None:
+        # The journal's word counts: it says what to do. Where both find the same disk
+        # full, a file may do so a moment earlier.
+        first = self.stopped_by is None
+        if first or (
+            isinstance(self.stopped_by, OSError) and isinstance(error, DiskError)
+        ):
             self.stopped_by = error
         self.stop()
 
