@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tokenize
+import tomllib
 from graphlib import TopologicalSorter
 from importlib.metadata import requires
 from pathlib import Path
@@ -94,6 +95,23 @@ def test_the_floors_and_the_sandboxs_wall_stand():
     )
 
     assert ran.returncode == 0, ran.stdout
+
+
+def test_the_house_stays_small_enough_to_walk():
+    """Rooms, the arrows between them and the floors, each counted once."""
+    rooms = {room(module) for module in MODULES} - {"__init__", "__main__"}
+    arrows = {
+        (room(module), room(name))
+        for module in MODULES
+        for name in imports(module)
+        if name.startswith("zai_images.") and room(name) != room(module)
+    }
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    outer = settings["importlinter"]["contracts"][0]
+
+    assert len(rooms) <= 17
+    assert len(arrows) <= 65
+    assert len(outer["layers"]) <= 11
 
 
 @pytest.mark.parametrize("package", OWNERS)

@@ -11,7 +11,7 @@ from zai_images import (
     ImageRequest,
     InvalidRequestError,
 )
-from zai_images._api.wire import encode
+from zai_images._api.wire import decode, encode
 from zai_images.jobs import (
     BadLine,
     ImageJob,
@@ -20,7 +20,6 @@ from zai_images.jobs import (
     State,
 )
 from zai_images.jobs._input.intake import Intake, Keys
-from zai_images.jobs._journal.queries import request_of
 
 
 def keys_of(requests, repeat=1):
@@ -72,7 +71,7 @@ def test_a_line_that_is_repeated_is_no_duplicate_but_an_equal_line_is():
 def test_a_stored_request_is_the_one_that_was_taken_in():
     request = ImageRequest("a fox", quality="hd", user_id="user-1", extra={"seed": 7})
     ((_, _, body, caller_id),) = Intake().rows([request])
-    read = request_of(body, 5)
+    read = decode(body, 5)
 
     assert encode(read) == encode(request)
     assert (read.id, caller_id) == (5, "null")

@@ -13,7 +13,7 @@ from cattrs import Converter
 from cattrs.gen import make_dict_unstructure_fn, override
 
 from zai_images._api.frozen_json import NOTHING, FrozenJSON
-from zai_images._api.request import ImageRequest
+from zai_images._api.request import WIRE_FIELDS, ImageRequest
 from zai_images._api.response import ContentFilter, ImageResponse, ImageURL, RawResponse
 
 
@@ -40,6 +40,13 @@ def encode(request: ImageRequest) -> bytes:
     if request.extra is not NOTHING:
         body |= request.extra
     return _WRITE(body).encode()
+
+
+def decode(body: str, caller_id: str | int) -> ImageRequest:
+    """Read a body that was encoded; the `id`, which is never in it, is given anew."""
+    fields = json.loads(body)
+    known = {name: fields.pop(name) for name in WIRE_FIELDS if name in fields}
+    return ImageRequest(**known, extra=fields, id=caller_id)
 
 
 def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None:

@@ -65,6 +65,7 @@ class ImageSession:
                 "There is no API key. Set ZAI_API_KEY (or pass api_key=...), or try "
                 "without one against zai_images.sandbox.Sandbox, which costs nothing."
             )
+        self.config = config
         self._requester = self._requester_type(
             config, http, observer, max_pictures=max_pictures, max_cost=max_cost
         )
@@ -77,11 +78,6 @@ class ImageSession:
         state = "closed" if self._requester.closed else opened
         taken = 0 if resources is None else resources.in_flight
         return f"<ImageSession {self.config.base_url} {state}, {taken} in flight>"
-
-    @property
-    def config(self) -> SessionConfig:
-        """The settings it was made with."""
-        return self._requester.config
 
     @property
     def requester(self) -> Requester:

@@ -5,8 +5,9 @@ from functools import partial
 
 from zai_images._api.errors import ZaiImagesError
 from zai_images._api.judge import judge
+from zai_images._api.wire import decode
 from zai_images._config import SessionConfig
-from zai_images.jobs._journal import queries, steps
+from zai_images.jobs._journal import steps
 from zai_images.jobs._journal.schema import Step
 from zai_images.jobs._results import ended, picture_in
 
@@ -38,7 +39,7 @@ def _read(config: SessionConfig, kept: steps.Unread) -> Step[None]:
             error.billed = "maybe"  # of an attempt before this one
         code = getattr(error, "code", None)
         return steps.end(kept.number, ended(error), str(error), code, more_maybe=more)
-    model = queries.request_of(kept.body, kept.number).model
+    model = decode(kept.body, kept.number).model
     return steps.read_answer(
         kept.number,
         url=response.url,

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from zai_images import events
 from zai_images._api.errors import ZaiImagesError
 from zai_images._api.request import ImageRequest
+from zai_images._api.wire import decode
 from zai_images._batch.outcomes import Done, Outcome
 from zai_images._batch.runner import BatchRun
 from zai_images._session.session import ImageSession
@@ -172,7 +173,7 @@ class JobRun:
             more = len(block) == _BLOCK
             for at, number, body in block:
                 position = (at, number)
-                yield queries.request_of(body, number)
+                yield decode(body, number)
         if dead:
             await self._fetched.wait()  # one more try costs nothing
             unspent = queries.unspent("dead", wanted=self._least_wanted)
@@ -182,7 +183,7 @@ class JobRun:
 
     async def _request(self, number: int) -> ImageRequest:
         _, _, body = await self._writer.do(queries.about(number))
-        return queries.request_of(body, number)
+        return decode(body, number)
 
     async def _record(self, outcome: Outcome) -> None:
         try:
@@ -247,7 +248,7 @@ class JobRun:
                 task.add_done_callback(lambda _: room.release())
 
     async def _fetch_one(self, refetcher: Refetcher, kept: queries.Kept) -> None:
-        request = queries.request_of(kept.body, kept.number)
+        request = decode(kept.body, kept.number)
         try:
             picture = await refetcher.fetch(picture_in(kept.raw), kept.at)
         except NotFetchedError as error:

@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
-from zai_images._api.request import WIRE_FIELDS, ImageRequest
 from zai_images._api.response import RawResponse
 from zai_images.jobs._journal.schema import Connection, Step
 from zai_images.jobs._report import JobRecord, JobStatus
@@ -31,13 +30,6 @@ class Kept:
     body: str
     at: float
     raw: RawResponse
-
-
-def request_of(body: str, number: int) -> ImageRequest:
-    """Read a stored request; its `id` is the item's number, which is never sent."""
-    fields = json.loads(body)
-    known = {name: fields.pop(name) for name in WIRE_FIELDS if name in fields}
-    return ImageRequest(**known, extra=fields, id=number)
 
 
 def pending_after(
