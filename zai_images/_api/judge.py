@@ -14,7 +14,6 @@ from typing import Any
 
 from zai_images._api.codes import CODES, Code, by_status
 from zai_images._api.errors import (
-    AccountError,
     AnswerLostError,
     APIError,
     ContentRefusedError,
@@ -114,16 +113,15 @@ def _error(  # noqa: PLR0913, PLR0917 - the parts of one answer
         "request_id": _request_id(body, raw),
         "retry_after": seconds_to_wait(raw.retry_after, now),
     }
+    error = listed.error(text, **reply)
     if listed.one_model:
-        return AccountError(text, stops="model", **reply)
-    if listed.error is QuotaError:
-        return QuotaError(text, resets_at=_reset_time(message), **reply)
-    if listed.error is ContentRefusedError:
+        error.stops = "model"
+    if isinstance(error, QuotaError):
+        error.resets_at = _reset_time(message)
+    if isinstance(error, ContentRefusedError):
         found = body.get("contentFilter", body.get("content_filter"))
-        return ContentRefusedError(
-            text, content_filter=read_content_filter(found), **reply
-        )
-    return listed.error(text, **reply)
+        error.content_filter = read_content_filter(found)
+    return error
 
 
 def _request_id(body: Mapping[str, Any], raw: RawResponse) -> str | None:
