@@ -2,17 +2,24 @@
 
 import asyncio
 
+import aiohttp
 import pytest
 from aiohttp import web
 from support.clients import (
+    KEY,
     offline,
     saying,
 )
+from support.faults import FaultServer, Wire
 from support.pictures import PictureHost
 
 from zai_images import (
+    AnswerLostError,
     BatchRunner,
+    ConfigurationError,
     DownloadError,
+    ImageSession,
+    SessionConfig,
     events,
 )
 from zai_images.testing import Script
@@ -63,3 +70,27 @@ class TestClosing:
 
         assert seen[-1].response.url == host.url
         assert "s3cret" not in repr(seen)
+
+
+async def test_what_waits_for_a_place_as_the_session_closes_is_not_sent():
+    """A borrowed connection pool stays open, and must not be used any more."""
+
+    async def silence(server: FaultServer, wire: Wire) -> None:
+        await server.read(wire)
+        read.set()
+        await asyncio.sleep(1000)
+
+    read = asyncio.Event()
+    async with FaultServer(silence) as server, aiohttp.ClientSession() as http:
+        config = SessionConfig(
+            api_key=KEY, base_url=server.base_url, adaptive=False, max_in_flight=1
+        )
+        session = ImageSession(config, http=http)
+        calls = [asyncio.create_task(session.generate(f"fox {n}")) for n in range(2)]
+        await read.wait()
+        await session.aclose()
+        sent, waited = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert (type(sent), type(waited)) == (AnswerLostError, ConfigurationError)
+    assert "Nothing was sent" in str(waited)
+    assert len(server.seen) == 1

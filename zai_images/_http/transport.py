@@ -89,6 +89,7 @@ class AiohttpTransport:
             "Authorization": Secret(f"Bearer {config.api_key}"),
         }
         self._borrowed = borrowed is not None
+        self._closed = False
         # Our own session holds the headers; else they go with each request: aiohttp
         # shows those of a session to the proxy, the key among them.
         held = borrowed is None and self._proxy is None
@@ -167,6 +168,10 @@ class AiohttpTransport:
         )
 
     def _refuse_closed(self) -> None:
+        if self._closed:
+            raise ConfigurationError(
+                "This ImageSession is closed. Nothing was sent; make a new one."
+            )
         if self._session.closed:
             raise ConfigurationError("the aiohttp session given as http= is closed")
 
@@ -222,6 +227,7 @@ class AiohttpTransport:
 
     async def aclose(self) -> None:
         """End what is in flight, and close the pool unless it was borrowed."""
+        self._closed = True
         for request in self._in_flight:
             request.expire()
         if not self._borrowed:
