@@ -28,6 +28,7 @@ def pytest_configure() -> None:
     asyncio.set_event_loop(None)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Run one worker more than there are processors: some tests wait, not work."""
     return (os.cpu_count() or 1) + 1
