@@ -27,6 +27,7 @@ from zai_images import AnswerLostError, DownloadError, ImageSession, SessionConf
 from zai_images._api.response import RawResponse
 from zai_images._http.downloader import FetchError
 from zai_images._picture.picture import inspect
+from zai_images._session.requester import SessionRequester
 from zai_images.jobs import ImageJob, _refetch as _links
 
 SPEED = 100
@@ -128,21 +129,26 @@ def copied(source, target):
             target.unlink(missing_ok=True)
 
 
-class Session(ImageSession):
+class Requester(SessionRequester):
     """Fetch from the world, and everything else as ever."""
+
+    async def download(self, url, response):
+        try:
+            return await self._http.fetch(url)
+        except FetchError as error:
+            raise DownloadError(
+                "it is gone", reason=str(error), response=response, url="x"
+            ) from None
+
+
+class Session(ImageSession):
+    """A session of the world."""
+
+    _requester_type = Requester
 
     def __init__(self, world):
         config = SessionConfig(api_key="sk-judge-0123456789")
         super().__init__(config, http=world)
-        self._world = world
-
-    async def download(self, response_or_url):
-        try:
-            return await self._world.fetch(response_or_url.url)
-        except FetchError as error:
-            raise DownloadError(
-                "it is gone", reason=str(error), response=response_or_url, url="x"
-            ) from None
 
 
 class Jobs(RuleBasedStateMachine):
