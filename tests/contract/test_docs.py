@@ -75,7 +75,7 @@ def test_every_default_is_told_where_the_settings_are():
     """The table of the settings and the settings themselves say the same."""
     from zai_images import RetryPolicy, SessionConfig, Timeouts
 
-    rows = re.findall(r"^ +\| `([\w.]+)` \| (\S+)", SessionConfig.__doc__, re.MULTILINE)
+    rows = re.findall(r"^ *\| `([\w.]+)` \| (\S+)", SessionConfig.__doc__, re.MULTILINE)
     table = dict(rows)
     config = SessionConfig()
     for name, told in table.items():

@@ -1,5 +1,6 @@
 """The map is true, and whatever is added to the house is told where users look."""
 
+import inspect
 import pkgutil
 import re
 import subprocess
@@ -167,7 +168,7 @@ def test_every_error_is_told_in_the_guide():
 
 
 def test_every_setting_is_told_in_the_guide():
-    documented = re.findall(r"^ +\| `([\w.]+)` \|", SessionConfig.__doc__, re.MULTILINE)
+    documented = re.findall(r"^ *\| `([\w.]+)` \|", SessionConfig.__doc__, re.MULTILINE)
     told = first_cells(section("Settings", (DOCS / "guide.md").read_text()))
 
     assert told == documented
@@ -222,6 +223,6 @@ def test_every_kind_of_prompt_file_is_told_where_jobs_are():
 
 
 def test_every_field_of_a_picture_is_told_in_its_docstring():
-    told = re.findall(r"^ {8}(\w+):", Picture.__doc__, re.MULTILINE)
+    told = re.findall(r"^ {4}(\w+):", inspect.getdoc(Picture), re.MULTILINE)
 
     assert told == [field.name for field in Picture.__attrs_attrs__]
