@@ -4,8 +4,8 @@ Make pictures with Z.AI's CogView-4 from asyncio: one, or a million.
 Nothing is paid twice by accident, nothing paid is lost, and every error says what
 happened, whether it cost money, and what to do next.
 
-The names are loaded when they are first used: whoever has this package installed and
-does not use it, as a run of pytest with its plugin, does not pay for its import.
+The names are loaded on first use, so a process that never uses them, such as a pytest
+run that only loads the plugin, does not pay for the import.
 """
 
 from importlib import import_module
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    # The names begin with a capital. All else is a door, which Python finds by itself.
+    # Public names begin with a capital; Python finds the submodules by itself.
     if (name[:1].isupper() or name == "__all__") and name in _load():
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -29,7 +29,7 @@ def __dir__() -> list[str]:
 
 
 def _load() -> dict[str, object]:
-    """Bring the public names in; what asks for the first of them waits for all."""
+    """Load all public names when the first one is asked for."""
     exports = vars(import_module(f"{__name__}._exports"))
     public = {name: value for name, value in exports.items() if name[:1].isupper()}
     globals().update(public, __all__=sorted([*public, "__version__"]))

@@ -20,7 +20,7 @@ _URL = re.compile(r"[^\s\"<>\\^`{|}]+")
 
 
 def is_number(value: object, kind: type = float) -> bool:
-    """Tell whether a value is a number of a kind: not NaN, and True is none."""
+    """Tell whether a value is a number of this kind; NaN and booleans are none."""
     if isinstance(value, bool) or value != value:  # noqa: PLR0124 - NaN alone differs
         return False
     return isinstance(value, int if kind is int else int | float)
@@ -49,8 +49,8 @@ class RetryPolicy:
     How often a call is tried again, and after what pauses (seconds).
 
     A refusal for want of a place (1302, 1303, 1305, 1312) is free and has no count: it
-    is tried until `max_wait`. `download_pause` is the measure of a download's patience:
-    eight tries, and thirty times that for a fresh link that answers 404.
+    is tried until `max_wait`. A download is tried eight times, and a fresh link that
+    answers 404 for thirty times `download_pause`.
     """
 
     server_errors: int = attrs.field(default=1, validator=_not_negative)
@@ -74,7 +74,7 @@ class Timeouts:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host's name says that it is this machine."""
+    """Tell whether a host name stands for this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -99,9 +99,9 @@ def _key(value: str | None) -> Secret | None:
 
 def _base_url(value: str | None) -> str:
     url = str(value or DEFAULT_BASE_URL).strip().rstrip("/")
-    # What has no scheme may be the key, set in the wrong place: it is not quoted.
+    # Without a scheme it may be the key in the wrong place, so it is not quoted.
     quoted = f" {mask_credentials(url)!r}" if "://" in url else ""
-    # urlsplit would drop some characters, and others only seem not to be there.
+    # urlsplit drops some characters, and others are invisible.
     if not (url.isprintable() and _URL.fullmatch(url)):
         raise ConfigurationError(f"base URL{quoted} is not a URL")
     try:
@@ -141,7 +141,7 @@ def _proxy(value: str | None) -> str | None:
 
 
 def _hidden(value: Mapping[str, str]) -> Mapping[str, str]:
-    """Hide the values of headers, of which any may be a key to something."""
+    """Hide the values of headers, any of which may be a key to something."""
     return {k: Hidden(v) if isinstance(v, str) else v for k, v in value.items()}
 
 
@@ -195,7 +195,7 @@ class SessionConfig:
     | `retry.download_pause` | 1.0 s | a download's first pause, doubled to eightfold |
 
     Raises:
-        ConfigurationError: A setting makes no sense, and how to mend it.
+        ConfigurationError: A setting makes no sense; it says how to fix it.
     """
 
     api_key: Secret | None = attrs.field(default=None, converter=_key)
@@ -228,7 +228,7 @@ class SessionConfig:
         Read `ZAI_API_KEY` and `ZAI_BASE_URL`; `settings` override them where not None.
 
         Raises:
-            ConfigurationError: A setting makes no sense, and how to mend it.
+            ConfigurationError: A setting makes no sense; it says how to fix it.
         """
         found = {
             "api_key": secret(os.environ.get("ZAI_API_KEY")),
@@ -238,7 +238,7 @@ class SessionConfig:
         return cls(**(found | given))
 
     def price_of(self, model: str) -> float | None:
-        """Tell what a picture of a model costs in US dollars; None if not known."""
+        """Return the price of a model's picture in US dollars; None if unknown."""
         if self.prices is not None:
             return self.prices.get(model)
         rules = MODELS.get(model)

@@ -1,8 +1,7 @@
 """
-The public names of the package: this is their one list.
+The one list of the package's public names.
 
-Each comes from its home under its own name, which is how type checkers know that it is
-meant for others.
+Each is imported `as` its own name, which marks it as a re-export for type checkers.
 """
 
 from zai_images._api.errors import (

@@ -1,4 +1,4 @@
-"""Secrets that show themselves nowhere, and their removal where others quote them."""
+"""Secrets that never show themselves, and their masking where others quote them."""
 
 import re
 from typing import Any, Self
@@ -11,7 +11,7 @@ SECRET_LENGTH = 8  # characters; a key of fewer letters is no secret
 
 
 class Hidden(str):
-    """A text that shows itself only where it is written out on purpose."""
+    """A string that shows only where written out on purpose: its `repr` is masked."""
 
     __slots__ = ()
 
@@ -20,7 +20,7 @@ class Hidden(str):
 
 
 class Secret(Hidden):
-    """A hidden text that does not travel in a pickle either: what comes out is None."""
+    """A hidden string that is not pickled either: it comes back as None."""
 
     __slots__ = ()
 
@@ -35,17 +35,17 @@ class Secret(Hidden):
 
 
 def secret(text: str | None) -> Secret | None:
-    """Hide a text from whoever looks at the variables of a frame."""
+    """Hide a string from tracebacks that show a frame's variables."""
     return Secret(text) if isinstance(text, str) else text
 
 
 def mask_credentials(text: object) -> str:
-    """Write an error or a URL without the name and the password in it."""
+    """Mask the user name and password in an error or a URL."""
     return re.sub(r"//[^/]*@", "//***@", str(text))
 
 
 def redact(value: Any, key: str) -> Any:  # noqa: ANN401 - the same, masked
-    """Mask a key in a text, a tuple or a filter, also where it was cut off within."""
+    """Mask a key in a string, tuple or filter, even if only its beginning is left."""
     if len(key) < SECRET_LENGTH:
         return value
     if isinstance(value, tuple):
@@ -59,7 +59,7 @@ def redact(value: Any, key: str) -> Any:  # noqa: ANN401 - the same, masked
 
 
 def _masked(text: str, key: str) -> str:
-    """Put `***` in the place of a key, or of its beginning."""
+    """Replace a key, or its beginning, with `***`."""
     at = text.find(key[:SECRET_LENGTH])
     while at >= 0:
         length = SECRET_LENGTH
@@ -72,9 +72,9 @@ def _masked(text: str, key: str) -> str:
 
 def strip_traceback(error: Exception, handled: BaseException | None) -> Exception:
     """
-    Take the frames off an error of aiohttp: they carry headers and answers along.
+    Strip the frames off an aiohttp error: they hold headers and answers.
 
-    `handled` is the caller's own, which was there before and stays as it is.
+    `handled`, which the caller was handling already, stays as it is.
     """
     one: BaseException | None = error
     while one is not None and one is not handled:

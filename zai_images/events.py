@@ -2,8 +2,8 @@
 What happens in a session, as frozen records for an observer.
 
 An observer is a plain function of one event: `ImageSession(observer=print)`. It is
-advisory: it runs on the event loop, so it must be quick, and one that raises is logged
-and never disturbs a call.
+advisory: it runs on the event loop, so it must be quick; what it raises is logged and
+never disturbs a call.
 """
 
 import asyncio
@@ -52,13 +52,13 @@ class CallEvent(Event):
 @attrs.frozen(kw_only=True)
 class LimitChanged(Event):
     """
-    The places believed to be there have changed.
+    A change in the number of places believed to be there.
 
     Attributes:
-        model: Whose.
-        old: How many before.
-        new: How many now.
-        reason: What that rests on: "growing", "refused", "known", "latency", "fixed";
+        model: The model whose places they are.
+        old: How many there were before.
+        new: How many there are now.
+        reason: What this rests on: "growing", "refused", "known", "latency", "fixed";
             or the ceiling that is reached: "max_in_flight", "connector" (of a borrowed
             session) or "open files" (of this process, by `ulimit -n`).
     """
@@ -71,19 +71,19 @@ class LimitChanged(Event):
 
 @attrs.frozen(kw_only=True)
 class Queued(CallEvent):
-    """A call has begun to wait for its first place."""
+    """The start of a call's wait for its first place."""
 
 
 @attrs.frozen(kw_only=True)
 class Sent(CallEvent):
-    """The first byte of an attempt is about to leave."""
+    """The moment just before the first byte of an attempt leaves."""
 
     attempt: int
 
 
 @attrs.frozen(kw_only=True)
 class Refused(CallEvent):
-    """The service refused an attempt for now; this is free."""
+    """A refusal of an attempt by the service, for now; this is free."""
 
     attempt: int
     error: ZaiImagesError
@@ -91,7 +91,7 @@ class Refused(CallEvent):
 
 @attrs.frozen(kw_only=True)
 class Retried(CallEvent):
-    """An attempt failed, and another follows after `pause` seconds."""
+    """A failed attempt that another follows after `pause` seconds."""
 
     attempt: int
     error: ZaiImagesError
@@ -100,7 +100,7 @@ class Retried(CallEvent):
 
 @attrs.frozen(kw_only=True)
 class Answered(CallEvent):
-    """A picture was made, `latency` seconds after its request was sent."""
+    """A picture that was made, `latency` seconds after its request was sent."""
 
     attempt: int
     latency: float
@@ -108,7 +108,7 @@ class Answered(CallEvent):
 
 @attrs.frozen(kw_only=True)
 class Downloaded(CallEvent):
-    """A picture of `size` bytes was fetched and checked."""
+    """A picture of `size` bytes that was fetched and checked."""
 
     size: int
 
@@ -116,7 +116,7 @@ class Downloaded(CallEvent):
 @attrs.frozen(kw_only=True)
 class Abandoned(CallEvent):
     """
-    A call was cancelled after its request was sent or its picture was paid.
+    A call that was cancelled after its request was sent or its picture was paid.
 
     Attributes:
         billed: "maybe", or "yes" where the answer had come.
@@ -129,7 +129,7 @@ class Abandoned(CallEvent):
 
 @attrs.frozen(kw_only=True)
 class Failed(CallEvent):
-    """A call ended in an error."""
+    """A call that ended in an error."""
 
     error: ZaiImagesError
 
@@ -138,7 +138,7 @@ Observer = Callable[[Event], None]
 
 
 def notify(observer: Observer, event: Event) -> None:
-    """Tell an observer, whatever it does."""
+    """Call an observer, and log what it raises."""
     try:
         observer(event)
     except Exception:  # noqa: BLE001 - a stranger's code, and only advisory
@@ -146,14 +146,14 @@ def notify(observer: Observer, event: Event) -> None:
 
 
 def announce(observer: Observer | None, kind: type[Event], **fields: object) -> None:
-    """Tell an observer, where there is one, of something that happens now."""
+    """Tell an observer, if there is one, of something that happens now."""
     if observer is not None:  # nothing is built that nobody sees
         now = asyncio.get_running_loop().time()
         notify(observer, kind(at=now, **fields))
 
 
 def fan_out(*observers: Observer) -> Observer:
-    """Make one observer of several; each is told even where another raises."""
+    """Combine several observers into one; each is told even if another raises."""
 
     def tell(event: Event) -> None:
         for observer in observers:

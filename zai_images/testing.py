@@ -1,8 +1,8 @@
 """
-Tools for the tests of code that uses this library.
+Tools for testing code that uses this library.
 
-The pytest plugin that comes with the package makes `zai_sandbox` and `zai_session` of
-these; other test frameworks use them directly. docs/testing.md shows how.
+The package's pytest plugin builds `zai_sandbox` and `zai_session` from these; other
+test frameworks use them directly. docs/testing.md shows how.
 """
 
 import asyncio
@@ -76,7 +76,7 @@ class Script:
         delay: float = 0.0,
     ) -> Self:
         """
-        Answer with the service's error envelope.
+        Build an answer with the service's error envelope.
 
         Args:
             code: The business code, such as "1302".
@@ -97,11 +97,11 @@ class ScriptedTransport:
     """
     A transport that answers a session's requests from a script, without a socket.
 
-    `ImageSession(http=ScriptedTransport(...), api_key="any")`. When the script is at
-    its end, its last entry answers for ever. Pictures are not fetched through it.
+    `ImageSession(http=ScriptedTransport(...), api_key="any")`. After the end of
+    the script its last entry is repeated. Pictures are not fetched through it.
 
     Args:
-        script: What is answered, in this order; pictures if left out.
+        script: The answers, in this order; pictures if left out.
         record: Whether `bodies` keeps what was sent.
 
     Attributes:
@@ -140,7 +140,7 @@ class ScriptedTransport:
         """Leave an error as it is: no key was sent."""
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 @contextmanager
@@ -148,12 +148,12 @@ def sandbox_in_thread(**settings: Any) -> Iterator[Sandbox]:  # noqa: ANN401 - t
     """
     Run a sandbox on an event loop in a thread of its own.
 
-    So it serves async tests of any plugin, and sync code, threads and subprocesses,
-    and it goes on where the loop of the test is blocked.
+    It serves async tests under any plugin, sync code, threads and subprocesses, and
+    goes on while the test's own loop is blocked.
 
     Args:
-        settings: Those of `Sandbox`; other than there, it is a thousand times faster
-            than life, its pictures are plain, and it keeps a `log`.
+        settings: Those of `Sandbox`; unless they say otherwise, it is a thousand times
+            faster than life, its pictures are plain, and it keeps a `log`.
     """
     box = Sandbox(**{"speed": SPEED, "pictures": "plain", "record": True, **settings})
     ready: Future[Callable[[], object]] = Future()
@@ -186,11 +186,11 @@ def sandbox_in_thread(**settings: Any) -> Iterator[Sandbox]:  # noqa: ANN401 - t
 
 def quick_config(sandbox: Sandbox, **settings: Any) -> SessionConfig:  # noqa: ANN401 - those of SessionConfig
     """
-    Make the settings of a session at a sandbox that is a thousand times faster.
+    Make a session's settings for a sandbox that is a thousand times faster.
 
-    The retry policy tries as often as ever and pauses for milliseconds; a Retry-After
-    is cut to an eighth of a second, a time-out to five. The places are five and not
-    searched for: that takes real seconds. Pictures cost their list price.
+    Retries are as many as usual, with pauses of milliseconds; a Retry-After is cut to
+    an eighth of a second, a time-out to five seconds. There are five places and no
+    search for more, which would take real seconds. Pictures cost their list price.
 
     Args:
         sandbox: Where the session sends.
@@ -217,10 +217,10 @@ def quick_session(
     **settings: Any,  # noqa: ANN401 - those of SessionConfig
 ) -> Iterator[ImageSession]:
     """
-    Make a session at a sandbox, and close it, from code that is not async itself.
+    Make a session at a sandbox, and close it, from code that is not async.
 
-    For fixtures and `setUp`: it may be made before there is an event loop, opens on
-    the loop that uses it first, and is closed where that loop ends, or here.
+    For fixtures and `setUp`: it can be made before there is an event loop, opens on
+    the first loop that uses it, and closes with that loop, or with the block.
 
     Args:
         sandbox: Where the session sends.
@@ -242,7 +242,7 @@ def quick_session(
 
 
 class _EndingWithItsLoop(SessionRequester):
-    """A requester that closes with its loop: a fixture's end often comes after that."""
+    """A requester that closes with its loop, as a fixture often ends only after it."""
 
     _watch: AsyncIterator[None]
 
@@ -282,7 +282,7 @@ def _close(session: _Session) -> None:
     elif loop is not None and not loop.is_closed():
         loop.run_until_complete(session.aclose())
     else:
-        # Not asyncio.run: that would also take the thread's current loop away.
+        # Not asyncio.run: that would also unset the thread's current loop.
         own = asyncio.new_event_loop()
         try:
             own.run_until_complete(session.aclose())

@@ -3,7 +3,7 @@ The business codes of the service, as data: what each means and what to do about
 
 Sources: Z.AI's and BigModel's error code pages (2026-07), and for the codes that have
 left those pages, the earlier ones. The code decides, not the HTTP status: 429 alone
-covers a full house, an empty balance, a locked account and a used-up allowance.
+can mean full capacity, an empty balance, a locked account or a used-up allowance.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ from zai_images._api.errors import (
 
 @attrs.frozen
 class Code:
-    """A business code: the error it is, what happened in plain words, what to do."""
+    """A business code: its error class, its meaning in plain words, and what to do."""
 
     error: type[APIError]
     meaning: str
     advice: str
-    one_model: bool = False  # the account is fine, this model is not for it
+    one_model: bool = False  # bars this model only, not the account
 
 
 _NEW_KEY = "Check ZAI_API_KEY against the keys in the Z.AI console."
@@ -46,11 +46,11 @@ _LATER = "Try again later, or send fewer at once."
 _SPARE = "Asking again for the same picture would be refused again."
 _FIX = "Correct the request."
 
-# What the limit learns from, each in its own way.
+# The limiter learns something different from each of these.
 TOO_MANY_IN_FLIGHT = "1302"
 TOO_OFTEN = "1303"
 OVERLOADED = frozenset({"1305", "1312"})
-# What says that the key was accepted, and that only the request is at fault.
+# These show that the key was accepted and only the request is at fault.
 ABOUT_THE_REQUEST = frozenset({"1210", "1213", "1214", "1215", "1261"})
 
 CODES: Mapping[str, Code] = MappingProxyType(
@@ -129,7 +129,7 @@ CODES: Mapping[str, Code] = MappingProxyType(
         "1319": Code(QuotaError, "the plan's 7-day cap is reached", _RESET),
         "1320": Code(QuotaError, "the team's 5-hour cap is reached", _RESET),
         "1321": Code(QuotaError, "the team's 7-day cap is reached", _RESET),
-        # A gateway in front of the service says this one, also under HTTP 200.
+        # Sent by a gateway in front of the service, even with HTTP 200.
         "401": Code(AuthenticationError, "the key was not accepted", _NEW_KEY),
     }
 )
@@ -143,7 +143,7 @@ _STATUSES = {
 
 
 def by_status(status: int) -> Code | None:
-    """Find what an HTTP error status means when its code is in no table, if it can."""
+    """Interpret an HTTP error status whose code is unlisted; None if nothing fits."""
     if status in _STATUSES:
         return _STATUSES[status]
     if 300 <= status < 400:

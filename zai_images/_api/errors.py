@@ -1,5 +1,5 @@
 """
-Every error of this library, and what each means for the money.
+Every error of this library, and whether it cost money.
 
 ZaiImagesError
 ├── ConfigurationError
@@ -20,8 +20,8 @@ ZaiImagesError
 ├── ResponseError
 └── DownloadError
 
-Each takes its message first and everything else by keyword with a default, and keeps
-it in plain attributes: that is what lets all of them be pickled.
+Each takes its message first and the rest by keyword, with defaults, and keeps them in
+plain attributes, so that every error can be pickled.
 """
 
 from datetime import datetime
@@ -59,7 +59,7 @@ class ZaiImagesError(Exception):
         return self.billed == "maybe"
 
     def after(self, earlier: "ZaiImagesError") -> None:
-        """Say that an earlier attempt of the same request may have been billed."""
+        """Record that an earlier attempt of the same request may have been billed."""
         self.billed = "maybe"
         words = "But an earlier attempt of the same request may have been billed:"
         self.args: tuple[Any, ...] = (f"{self} {words} {earlier}",)
@@ -96,7 +96,7 @@ class BudgetError(ZaiImagesError):
 
 
 class TransportError(ZaiImagesError):
-    """Raised when something between here and the service kept the answer away."""
+    """Raised when something between here and the service stopped the answer."""
 
 
 class ConnectError(TransportError):
@@ -138,14 +138,14 @@ class Reply(TypedDict, total=False):
 
 class APIError(ZaiImagesError):
     """
-    Raised when the service's definite reply is not a picture; its classes say more.
+    Raised when the service replies with an error; the subclass says which.
 
     Attributes:
-        status: The HTTP status, which is not what decides.
+        status: The HTTP status, which does not decide the class.
         code: The business code as a string, which does; None where there was none.
         message: The service's own words, shortened.
         request_id: The service's name for the request, where it gave one.
-        retry_after: Seconds after which the service asked to be tried again.
+        retry_after: Seconds to wait before the next try, where the service said so.
     """
 
     def __init__(self, text: str, **reply: Unpack[Reply]) -> None:
@@ -206,7 +206,7 @@ class ContentRefusedError(APIError):
     Raised when the prompt or the picture was refused as unsafe (1300, 1301).
 
     Attributes:
-        content_filter: Which side was refused, and how severely, where it was said.
+        content_filter: Which side was refused and how severely, where the service said.
     """
 
     def __init__(
@@ -239,12 +239,12 @@ class ServerError(APIError):
 
 
 class RequestRejectedError(APIError):
-    """Raised when the service does not take this request as it is (any other 4xx)."""
+    """Raised when the service rejects the request as it stands (any other 4xx)."""
 
 
 class ResponseError(ZaiImagesError):
     """
-    Raised when a 2xx has no usable picture, or a code that is not listed.
+    Raised when a 2xx answer has no usable picture, or has an unlisted code.
 
     Never sent again: the picture may have been paid for. It has the fields of an
     `APIError`, and in `body` the first 2,000 characters, which may hold a link.
@@ -276,9 +276,9 @@ class DownloadError(ZaiImagesError):
 
     Attributes:
         reason: What went wrong at the last try, in a few words.
-        response: The answer with the link; None where a bare URL was to be fetched.
+        response: The answer with the link; None where a bare URL was given.
         url: The link with its query masked, fit for a log.
-        expires: When the link dies, as far as it says so (30 days by the API page).
+        expires: When the link expires, as far as it says so (30 days by the API page).
     """
 
     billed: Billed = "yes"
@@ -299,7 +299,7 @@ class DownloadError(ZaiImagesError):
         self.expires = expires
 
 
-# Tracebacks and pickles name the errors as users do, so an inner move breaks neither.
+# Tracebacks and pickles use the public names, so moving a module breaks neither.
 for _error in [*vars().values()]:
     if isinstance(_error, type) and issubclass(_error, ZaiImagesError):
         _error.__module__ = "zai_images"

@@ -7,14 +7,14 @@ from typing import Any
 
 class FrozenJSON(Mapping[str, Any]):
     """
-    A JSON object, held as its canonical text; the values it gives are fresh copies.
+    A JSON object, held as canonical text; the values it returns are fresh copies.
 
-    Undocumented fields travel in it, both ways: the frozen classes that carry one stay
-    hashable and safe to share, however deep the object is.
+    It carries undocumented fields in both directions, so the frozen classes that hold
+    one stay hashable and safe to share, however deep the object is.
 
     Raises:
         TypeError: A key is not a string, or a value is not JSON.
-        ValueError: A number is NaN or infinite, which JSON cannot say.
+        ValueError: A number is NaN or infinite, which JSON cannot express.
     """
 
     __slots__ = ("_text",)

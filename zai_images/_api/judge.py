@@ -1,8 +1,8 @@
 """
-The rules of the service, without I/O: `judge` an answer.
+The judging of an answer, without I/O.
 
-The business code decides, the HTTP status only where the code is unknown. An error can
-come with HTTP 200, in five envelopes, or as a page of HTML.
+The business code decides; the HTTP status counts only where the code is unknown. An
+error can come with HTTP 200, in five envelopes, or as a page of HTML.
 """
 
 import json
@@ -38,11 +38,7 @@ _REJECTED = Code(
 
 def judge(raw: RawResponse, *, now: datetime) -> ImageResponse:
     """
-    Tell a picture from everything else that can come back.
-
-    Args:
-        raw: The answer as it came.
-        now: The wall clock, for a Retry-After that is a date.
+    Return the picture's answer; `now`, the wall clock, dates a Retry-After.
 
     Raises:
         APIError: The service said no, or that it failed; the class says which.
@@ -85,7 +81,7 @@ def _envelope(fields: Mapping[str, Any]) -> tuple[str | None, str]:
 
 
 def _shown(message: object, most: int = _QUOTED) -> str:
-    """Make text of the service's fit for one line of a terminal or a log."""
+    """Fit the service's text into one line of a terminal or a log."""
     text = " ".join(str(message or "").split())
     text = "".join(char for char in text if char.isprintable())
     return text if len(text) <= most else text[: most - 1] + "…"
@@ -146,7 +142,7 @@ def _whole(digits: str) -> int | str:
     return int(digits) if len(digits) < 300 else digits
 
 
-# Python refuses to read a number of some thousand digits; here it stays a text.
+# Python refuses to parse an integer of several thousand digits; it stays a string.
 _READ = json.JSONDecoder(parse_int=_whole).decode
 
 
@@ -162,7 +158,7 @@ def _kept(raw: RawResponse) -> str:
 def _unreadable(raw: RawResponse, now: datetime) -> ZaiImagesError:
     """Judge an answer that is not the service's JSON: a proxy's page, half a body."""
     if not 200 <= raw.status < 300 and raw.status < 500:
-        # Refused on the way: the service itself never took the request.
+        # Refused on the way: the service itself never received the request.
         return _error(by_status(raw.status) or _REJECTED, raw, {}, None, "", now)
     return AnswerLostError(
         f"The answer (HTTP {raw.status}) is not the service's own reply. The picture "
@@ -192,7 +188,7 @@ def _useless(
 
 
 def seconds_to_wait(value: str | None, now: datetime) -> float | None:
-    """Read a Retry-After header, seconds or a date; None where it says nothing."""
+    """Parse a Retry-After header, seconds or a date; None if it is neither."""
     if value is None:
         return None
     value = value.strip()

@@ -114,12 +114,7 @@ class ModelRules:
     price: float
 
     def check_quality(self, value: object) -> Quality:
-        """
-        Read a quality, the model's default where none is given.
-
-        Raises:
-            InvalidRequestError: The model does not have it.
-        """
+        """Return a quality, or the default; raise `InvalidRequestError` if unknown."""
         if value is None:
             return self.default_quality
         if isinstance(value, str) and value.lower() in self.windows:
@@ -131,12 +126,7 @@ class ModelRules:
         )
 
     def check_size(self, value: Any) -> Size:  # noqa: ANN401 - whatever a caller passed
-        """
-        Read a size, the model's default where none is given.
-
-        Raises:
-            InvalidRequestError: The model does not make it; the nearest is named.
-        """
+        """Return a size, or the default; raise `InvalidRequestError` if illegal."""
         if value is None:
             return self.default_size
         size = Size.parse(value)
@@ -182,7 +172,7 @@ class ModelRules:
         return max(self.side_min, min(rounded, self.side_max))
 
     def _highest(self, width: int) -> int:
-        """Tell the greatest height that a width leaves room for."""
+        """Return the greatest legal height at this width."""
         room = self.max_pixels // width // self.multiple * self.multiple
         return min(room, self.side_max)
 

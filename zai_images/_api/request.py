@@ -30,7 +30,7 @@ def _text(value: object, field: str) -> str:
     return value
 
 
-# These are typed as a request is to be made; they check it for who does not.
+# Typed for correct use; the checks are for callers without a type checker.
 
 
 def _model(value: str) -> str:
@@ -110,12 +110,12 @@ class ImageRequest:
 
     Attributes:
         prompt: What the picture is to show; not blank.
-        model: The model code; case does not matter, lower case goes out.
+        model: The model code; case does not matter, lower case is sent.
         quality: `standard` (5-10 s) or `hd` (about 20 s).
         size: In pixels: `"1024x1024"`, `(1024, 1024)` or a `Size`.
         user_id: Your end user's id, 6-128 characters, for the service's abuse checks.
         extra: Body fields the API page does not name, sent as they are.
-        id: Yours alone: never sent, and back on the outcome.
+        id: For your own use: never sent, and returned with the outcome.
         left_out: The fields that took the model's default; with another model they take
             that one's.
 
@@ -163,12 +163,7 @@ def _check(
 
 
 def change(item: object, **changes: Any) -> ImageRequest:  # noqa: ANN401 - fields of the request
-    """
-    Make a request of an item, with other values where they are not None.
-
-    Raises:
-        InvalidRequestError: The result is not a request the service would take.
-    """
+    """Build a request from an item, with the changes that are not None applied."""
     request = as_request(item)
     changes = {name: value for name, value in changes.items() if value is not None}
     if not changes:
@@ -183,12 +178,7 @@ _FIELDS = (*WIRE_FIELDS, "extra", "id")
 
 
 def as_request(item: object) -> ImageRequest:
-    """
-    Make a request of a prompt, a mapping of request fields, or a request.
-
-    Raises:
-        InvalidRequestError: It is none of these, or a field is unknown or wrong.
-    """
+    """Build a request from a prompt or a mapping, or raise `InvalidRequestError`."""
     if isinstance(item, ImageRequest):
         return item
     if isinstance(item, str):

@@ -1,4 +1,4 @@
-"""What the service answers, as values: no rules, no I/O, nothing that can fail."""
+"""The service's answers as values: no rules, no I/O, nothing that can fail."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ LIFETIME = timedelta(days=30)  # by the documentation; some hosts say less in th
 
 
 def masked(url: str) -> str:
-    """Write a link for a log: without its query, which may be a signature."""
+    """Mask a link for a log: its query may be a signature."""
     head, mark, _ = url.partition("?")
     head = "".join(char if char.isprintable() else "\ufffd" for char in head)
     return re.sub(r"//[^/@]*@", "//***@", head) + ("?***" if mark else "")
@@ -20,7 +20,7 @@ def masked(url: str) -> str:
 
 @attrs.define(kw_only=True)
 class RawResponse:
-    """An answer as it came, before anything has looked at it."""
+    """An answer as it arrived, not yet interpreted."""
 
     status: int
     body: bytes = attrs.field(repr=False)
@@ -35,7 +35,7 @@ class ContentFilter:
 
     Attributes:
         role: `user` for the prompt, `assistant` for the picture, `history`; an unknown
-            word is kept as it came.
+            word is kept as it is.
         level: 0 (the most severe) to 3 (the mildest); None where none was given.
     """
 
@@ -59,14 +59,14 @@ class ImageURL:
 @attrs.frozen(kw_only=True)
 class ImageResponse:
     """
-    A successful answer of the service: a picture that was made and paid for.
+    A successful answer: a picture that was made and paid for.
 
     Attributes:
-        created: When the service took the request, Unix seconds; None where the answer
-            did not say it as a whole number.
+        created: When the service took the request, in Unix seconds; None where the
+            answer gave no whole number.
         images: The links; the API page promises exactly one today.
         content_filter: What the content check found; often empty.
-        request_id: The service's own name for this request, for its support.
+        request_id: The service's id of this request, for its support.
         extra: Every field of the answer that the API page does not name.
     """
 
@@ -83,12 +83,12 @@ class ImageResponse:
 
     @property
     def expires(self) -> datetime | None:
-        """When that link dies, by its own word or the API page; None if not known."""
+        """When that link expires, by its own word or the API page; None if unknown."""
         return expiry(self.url, self.created)
 
 
 def expiry(url: str, created: int | None = None) -> datetime | None:
-    """Tell when a link dies: by its own `Expires`, else 30 days after `created`."""
+    """Return when a link expires: its own `Expires`, or 30 days after `created`."""
     try:
         stated = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
         if stated.isascii() and stated.isdigit():

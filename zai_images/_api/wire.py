@@ -1,7 +1,7 @@
 """
-JSON in and out: the one place that knows cattrs.
+JSON in and out: the one module that uses cattrs.
 
-Nothing is coerced: a null where a text belongs counts as absent.
+Nothing is coerced: a null where a string belongs counts as absent.
 """
 
 import json
@@ -18,7 +18,7 @@ from zai_images._api.response import ContentFilter, ImageResponse, ImageURL, Raw
 
 
 def _words(value: object) -> str:
-    # Not str() of a text: of an enumeration's member that is its name, not its value.
+    # str() of a `str, Enum` member gives its name; this gives its value.
     return str.__str__(value) if isinstance(value, str) else str(value)
 
 
@@ -35,7 +35,7 @@ _WRITE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encode(request: ImageRequest) -> bytes:
-    """Write a request as the JSON body that goes out, documented fields first."""
+    """Encode a request as the JSON body to send, documented fields first."""
     body: dict[str, Any] = _UNSTRUCTURE_REQUEST(request)
     if request.extra is not NOTHING:
         body |= request.extra
@@ -43,7 +43,7 @@ def encode(request: ImageRequest) -> bytes:
 
 
 def decode(body: str, caller_id: str | int) -> ImageRequest:
-    """Read a body that was encoded; the `id`, which is never in it, is given anew."""
+    """Decode an encoded body; the `id` is never in it, so the caller gives it."""
     fields = json.loads(body)
     known = {name: fields.pop(name) for name in WIRE_FIELDS if name in fields}
     return ImageRequest(**known, extra=fields, id=caller_id)
@@ -51,11 +51,10 @@ def decode(body: str, caller_id: str | int) -> ImageRequest:
 
 def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None:
     """
-    Read the picture of an answer, or None where there is no usable one.
+    Return the picture's answer, or None if there is no usable link.
 
-    What is understood is moved out of `body`. Only a link makes it usable. A fault in
-    any other field is no reason to throw away what was paid for: such a field counts as
-    absent and stays in `extra` as it came.
+    Understood fields are moved out of `body`. A malformed one is no reason to discard
+    what was paid for: it counts as absent and stays in `extra` unchanged.
     """
     images = _images(body.get("data"))
     if not images or body.get("error") or body.get("success") is False:
@@ -74,7 +73,7 @@ def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None
 
 
 def _pop(fields: dict[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401 - of that kind, or None
-    """Move a field out, unless it is of another kind: null is never the word None."""
+    """Pop a field that has exactly this type; leave any other and return None."""
     return fields.pop(name) if type(fields.get(name)) is kind else None
 
 
@@ -114,7 +113,7 @@ def _rest(fields: dict[str, Any]) -> FrozenJSON:
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """Make text of the numbers that Python reads and JSON cannot say (NaN, 1e999)."""
+    """Turn numbers that Python reads but JSON lacks (NaN, 1e999) into strings."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list):

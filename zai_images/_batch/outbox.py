@@ -8,12 +8,9 @@ from zai_images._batch.outcomes import Outcome
 
 class Outbox:
     """
-    The outcomes that wait to be read, in order where that is asked for.
+    The outcomes that wait to be read, in the order of the input if `ordered`.
 
-    Args:
-        ordered: Hold an outcome back until all before it are there.
-        bound: How many may wait, what is still being fetched included, before the
-            workers are to pause.
+    `bound` is how many may wait, those being fetched included, before workers pause.
     """
 
     def __init__(self, bound: int, *, ordered: bool) -> None:
@@ -57,12 +54,12 @@ class Outbox:
         return self._ready.popleft()
 
     def flush(self) -> None:
-        """Let go of outcomes that waited for an item that will never come."""
+        """Release the outcomes held back for an item that will never come."""
         self._ready.extend(self._early[index] for index in sorted(self._early))
         self._early.clear()
 
     def rest(self) -> list[Outcome]:
-        """Empty it of all that nobody has read."""
+        """Remove and return all that nobody has read."""
         self.flush()
         unread = list(self._ready)
         self._ready.clear()

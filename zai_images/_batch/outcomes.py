@@ -1,4 +1,4 @@
-"""What becomes of each item of a batch, and of the batch as a whole."""
+"""The outcome of each item of a batch, and of the batch as a whole."""
 
 from collections.abc import Iterable
 
@@ -16,11 +16,11 @@ class Done:
     A picture that was made.
 
     Attributes:
-        index: The item's place in the input, from 0.
+        index: The item's position in the input, from 0.
         request: What was asked for.
         response: The service's answer, with the link.
         picture: The picture itself, where the runner downloads.
-        queued: Seconds of waiting: for a place, in pauses.
+        queued: Seconds spent waiting for a place and in pauses.
         latency: Seconds in service.
         attempts: How often it was sent.
     """
@@ -40,11 +40,11 @@ class Failed:
     An item that did not become a picture; `error.billed` says what it cost.
 
     Attributes:
-        index: The item's place in the input, from 0.
-        request: What was asked for; the raw item where no request could be made of it.
-        error: Why; where the item was never sent, what stopped the batch.
+        index: The item's position in the input, from 0.
+        request: What was asked for; the raw item where it is no valid request.
+        error: The cause; for an item never sent, what stopped the batch.
         response: The answer with the paid link, where only the download failed.
-        queued: Seconds of waiting: for a place, in pauses.
+        queued: Seconds spent waiting for a place and in pauses.
         latency: Seconds in service, of the last attempt.
         attempts: How often it was sent; 0 where it never was.
     """
@@ -74,7 +74,7 @@ class Unfinished:
     An item that left the batch without an outcome.
 
     Attributes:
-        index: The item's place in the input, from 0.
+        index: The item's position in the input, from 0.
         request: What was asked for; the raw item where it never became a request.
         response: The answer with the paid link, where it had come.
         attempts: How often it was sent; 0 where it never was.
@@ -120,7 +120,7 @@ class Counts:
     maybe_billed: int = 0
 
     def add(self, outcome: Outcome) -> None:
-        """Count one more."""
+        """Count one more outcome."""
         if isinstance(outcome, Done):
             self.done += 1
             self.billed += 1
@@ -131,7 +131,7 @@ class Counts:
 
 
 def paid(outcomes: Iterable[Outcome]) -> list[Unfinished]:
-    """List the outcomes nobody read whose pictures are paid for."""
+    """List the unread outcomes that are, or may be, paid for."""
     return [
         Unfinished(
             index=one.index,

@@ -27,7 +27,7 @@ from zai_images._session.session import ImageSession
 
 class BatchRunner:
     """
-    A runner that makes a picture of each item of an iterable, many at once.
+    A runner that makes a picture for each item of an iterable, many at once.
 
     Args:
         session: The session whose places, budget and policy are used.
@@ -92,7 +92,7 @@ class BatchRun:
     `async with run:` and `async for outcome in run:` give outcomes as they finish, and
     raise the error that stopped the batch after everything else. A slow reader slows
     the sending. Leaving the block early cancels what runs, unless `stop()` came first:
-    then it is waited for. Either way `abandoned` and `unsent` say what was left.
+    then it is waited for. Either way `abandoned` and `unsent` list what was left.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class BatchRun:
             self.abandoned.extend(paid(pool.leftovers()))
             self._ended = pool.loop.time()
         if error is None and pool.ending.crash is not None and not self._raised:
-            if self.finished:  # who only awaited the run holds nothing else of it
+            if self.finished:  # an awaited run leaves its caller nothing else
                 pool.ending.crash.add_note(
                     f"{len(self.finished)} outcomes had finished; they are this "
                     "exception's attribute `finished`, and the run's."
@@ -226,7 +226,7 @@ class BatchRun:
         return self._collect().__await__()
 
     async def _collect(self) -> list[Outcome]:
-        """Run to the end; `finished` keeps what was there if this is cut short."""
+        """Run to the end; `finished` keeps the outcomes if this is cut short."""
         self._collecting = True
         async with self:
             pool = self._running()
@@ -237,7 +237,7 @@ class BatchRun:
         return sorted(self.finished, key=lambda one: one.index)
 
     async def _add_unsent(self, pool: WorkerPool) -> None:
-        """Give every item that was not sent its outcome, down to the input's end."""
+        """Add an outcome for every unsent item, to the end of the input."""
         error = pool.ending.error or ZaiImagesError(
             "Not sent: the batch was stopped by stop(). Nothing was billed."
         )

@@ -13,15 +13,15 @@ Requests = (
 )
 
 
-END = object()  # what an input at its end gives
+END = object()  # returned at the end of the input
 
 
 class PullLock:
     """
-    The lock of the worker that pulls.
+    The lock that lets one worker pull.
 
-    It is released, never handed over: who is awake takes it before those who wait, so
-    that items answered at once need no change of tasks each.
+    It is released, never handed over: a running worker takes it before those that wait,
+    so that items answered at once need no task switch each.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class PullLock:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def acquire_nowait(self) -> bool:
-        """Take the lock if nobody holds it; False where somebody does."""
+        """Take the lock if nobody holds it; return False otherwise."""
         was_held, self._held = self._held, True
         return not was_held
 
@@ -105,10 +105,10 @@ class Source:
         return item
 
     async def rest(self) -> AsyncIterator[tuple[int, object]]:
-        """Go through what was not pulled, down to the input's end."""
+        """Yield what was not pulled, with its index, to the end of the input."""
         while not self.exhausted and (item := await self.pull(None)) is not END:
             yield self.pulled - 1, item
             if self.pulled % 100 == 0:
-                await asyncio.sleep(0)  # the rest of the loop lives too
+                await asyncio.sleep(0)  # let other tasks run
         if self.crash is not None:
             raise self.crash

@@ -28,11 +28,11 @@ Phase = Literal["running", "stopping", "cancelled"]
 @attrs.define
 class Ending:
     """
-    Why a batch ends, and what it leaves behind.
+    The reason why a batch ends, and what it leaves behind.
 
     Attributes:
         error: What stopped it, of this library's errors.
-        crash: What ended it that is nobody's outcome: the input's own error, a bug.
+        crash: An error that is no item's outcome: of the input itself, or a bug.
         models: The models of which no more is sent, and why.
         unsent: What was pulled and not sent.
         abandoned: What was sent, and whose outcome nobody gets.
@@ -53,9 +53,7 @@ class WorkerPool:
     """
     The workers of a batch, in a task group that belongs to the run.
 
-    Args:
-        collecting: Whether the run owes an outcome for every item of the input, and so
-            must not lose one half pulled. The others are those of `BatchRunner`.
+    If `collecting`, the run owes each item an outcome, so none is lost half pulled.
     """
 
     def __init__(  # noqa: PLR0913 - the runner's settings, one by one
@@ -84,8 +82,6 @@ class WorkerPool:
         self._resting = 0
         self._hire()
 
-    # What the run asks of it.
-
     async def next_outcome(self) -> Outcome | None:
         """Wait for one more outcome; None when there will be none."""
         while (outcome := self._outbox.get()) is None:
@@ -109,10 +105,10 @@ class WorkerPool:
 
     def _cancel_waiting(self) -> None:
         """
-        End the workers that have nothing at the service and nothing to deliver.
+        Cancel the workers with nothing at the service and nothing to deliver.
 
-        At once, for the place of whoever called stop() may be a waiter's by the next
-        turn of the loop.
+        By the loop's next turn a waiter may have the caller's place, so this cannot
+        wait.
         """
         current = asyncio.current_task(self.loop)
         for worker, item in self._workers.items():
@@ -123,19 +119,17 @@ class WorkerPool:
                 worker.cancel()
 
     def cancel(self) -> None:
-        """Break everything off."""
+        """Cancel every worker."""
         self.phase = "cancelled"
         for worker in self._workers:
             worker.cancel()
 
     def leftovers(self) -> list[Outcome]:
-        """Empty the outbox of the outcomes that nobody has read."""
+        """Remove and return the outcomes that nobody has read."""
         return self._outbox.rest()
 
-    # What an item asks of it.
-
     def check(self, model: str) -> None:
-        """Refuse what must not be sent any more."""
+        """Raise an error if this model must not be sent any more."""
         if self.phase != "running":
             raise StoppedError
         if (error := self.ending.models.get(model)) is not None:
@@ -159,8 +153,6 @@ class WorkerPool:
         if resting and self.phase != "running":
             # If it is to be sent again it sleeps by then; if not, it is done.
             self.loop.call_soon(self._cancel_waiting)
-
-    # What the workers do.
 
     def _hire(self) -> None:
         self._idle += 1
@@ -254,7 +246,7 @@ class WorkerPool:
             self._outbox.put(done, expected=True)
 
     def _heed(self, error: ZaiImagesError, item: "Item") -> None:
-        """Stop what an error stops."""
+        """Stop the batch or the model if the error asks for it."""
         if error.stops == "everything":
             self.stop(error)
         elif error.stops == "model" and isinstance(item.request, ImageRequest):
@@ -281,7 +273,7 @@ class Item:
     One item on its way through its attempts: the batch's ledger of its call.
 
     Attributes:
-        request: What was asked for; the raw item until a request is made of it.
+        request: What was asked for; the raw item until it becomes a request.
         pulls: Whether the worker that has it still holds the source's lock.
         resting: Whether it waits to be sent again.
     """
@@ -317,7 +309,7 @@ class Item:
         self._sent_at = self._pool.loop.time()
 
     async def answered(self, raw: RawResponse) -> None:
-        """Take no note: the session judges it."""
+        """Ignore the answer: the session judges it."""
 
     async def settled(self, attempt: int, billed: Billed) -> None:
         """Note that the place is free again."""
@@ -332,7 +324,7 @@ class Item:
             self._pool.rest(self, resting=True)
 
     def failed(self, error: ZaiImagesError) -> Failed:
-        """Make the outcome of an item that ended in an error."""
+        """Build the outcome of an item that ended in an error."""
         return Failed(
             index=self.index,
             request=self.request,
@@ -344,7 +336,7 @@ class Item:
         )
 
     def stopped_short(self) -> Failed:
-        """Make the outcome of an item that was stopped in the pause before a try."""
+        """Build the outcome of an item that was stopped in the pause before a retry."""
         error = AnswerLostError(
             "The batch was stopped before this was tried again. Its last attempt may "
             "have been billed; look at the account's bill before you ask again."

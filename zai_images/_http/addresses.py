@@ -33,7 +33,7 @@ class AddressRefusedError(OSError):
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether an address is on the public internet, seen through its wrappings."""
+    """Tell whether an address is public, looking inside IPv6 forms of IPv4."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
@@ -47,16 +47,7 @@ def is_public(address: Address) -> bool:
 
 
 def check_address(text: str, *, loopback: bool) -> None:
-    """
-    Refuse an address that a connection is about to be made to.
-
-    Args:
-        text: The address, as the resolver gave it.
-        loopback: Whether this machine's own addresses are allowed.
-
-    Raises:
-        AddressRefusedError: It is private, reserved or this machine's own.
-    """
+    """Raise `AddressRefusedError` unless it is public, or loopback and allowed."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if loopback and address.is_loopback:
         return
@@ -66,15 +57,15 @@ def check_address(text: str, *, loopback: bool) -> None:
 
 def check_link(url: str, *, loopback: bool, proxied: bool) -> URL:
     """
-    Refuse a link by what can be read off it; return it as it is to be fetched.
+    Check what a link's spelling shows, and return it ready to fetch.
 
-    Behind a proxy this is all that can be done: the proxy resolves the name.
+    Behind a proxy this is the only check: the proxy resolves the name.
 
     Raises:
         AddressRefusedError: It is not https, has no host, or spells a private address.
     """
     try:
-        # A signed link goes out as it is written: quoting it anew may spoil it.
+        # A signed link is sent as written: requoting may break its signature.
         link = URL(url, encoded=_PLAIN.fullmatch(url) is not None)
         host = (link.raw_host or "").rstrip(".").lower()
         port = link.port
@@ -95,7 +86,7 @@ def check_link(url: str, *, loopback: bool, proxied: bool) -> URL:
 
 
 def _may_be_public(host: str, *, named: bool) -> bool:
-    """Tell what a host's spelling says; `named`: a name's address is seen later."""
+    """Judge a host by its spelling; `named`: a name's address is checked later."""
     if ":" in host or _ENDS_IN_NUMBER.fullmatch(host):
         literal = _literal(host)
         return literal is not None and is_public(literal)
@@ -103,7 +94,7 @@ def _may_be_public(host: str, *, named: bool) -> bool:
 
 
 def _literal(host: str) -> Address | None:
-    """Read an address in any of the spellings that resolvers take, or None."""
+    """Parse an address in any spelling that resolvers accept; None for a name."""
     try:
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

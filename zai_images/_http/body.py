@@ -17,21 +17,20 @@ PAGE_LIMIT = 2**23  # bytes; a gateway may list hundreds of models, at length
 
 class RequestBody(BytesPayload):
     """
-    A body that sees its own writing begin, and starts its deadline there.
+    A request body that starts its deadline when its first byte is written.
 
-    That is the last moment at which a kept-alive connection can be found dead for
-    free: the service has closed it, and the news is in the kernel but not yet with the
-    loop. Or something came over it unasked, which must not be taken for our answer.
+    That is the last moment to find for free that a kept-alive connection is dead (the
+    kernel knows that the service closed it, the loop does not yet), or that unrequested
+    data came over it, which must not be taken for our answer.
 
     Args:
-        body: What is sent.
-        seconds: How long all of it may take, from its first byte.
+        body: The bytes to send.
+        seconds: How long the whole exchange may take, from its first byte.
         on_write: Called just before that byte leaves.
 
     Attributes:
         written: Whether the first byte may have left.
-        expired: Whether its time was up before the answer was there.
-        received: What has come of the answer's body.
+        expired: Whether the time was up before the answer was there.
     """
 
     def __init__(
@@ -72,9 +71,9 @@ class RequestBody(BytesPayload):
 
     def let_go(self) -> None:
         """
-        End the deadline, and drop what is unsent: its peer may never read it.
+        Cancel the deadline, and drop unsent bytes that the peer may never read.
 
-        Under TLS there is nothing to do: closing has a time-out of its own there.
+        Under TLS there is nothing to drop: closing has its own time-out there.
         """
         if self._deadline is not None:
             self._deadline.cancel()
@@ -83,9 +82,9 @@ class RequestBody(BytesPayload):
 
 
 async def read(response: aiohttp.ClientResponse, sent: RequestBody) -> bytes:
-    """Read a body to its end, where the connection is free again, or close it."""
-    # It cannot be the answer to what was never sent. (One that a mock has made, as
-    # aioresponses does, came over no wire: it has no version of HTTP.)
+    """Read a body to its end and release the connection, or close it."""
+    # What was never sent has no answer. (One made by a mock, such as aioresponses, came
+    # over no wire and has no HTTP version.)
     if not sent.written and response.version is not None:
         response.close()
         raise aiohttp.ClientConnectionError("an answer that nobody had asked for")
@@ -101,14 +100,14 @@ async def read(response: aiohttp.ClientResponse, sent: RequestBody) -> bytes:
     finally:
         response.release()  # where the body is not at its end, this closes
     content = b"".join(parts)
-    # Without a length, the close that ends an attempt looks like the body's own end.
+    # Without a length, closing at the deadline looks like the end of the body.
     if sent.expired and not _is_json(content):
         raise TimeoutError
     return content
 
 
 async def read_page(response: aiohttp.ClientResponse) -> bytes:
-    """Read the body of a page that was asked for without a body of ours."""
+    """Read the body of a page, the answer to a GET."""
     parts = bytearray()
     async for part in response.content.iter_any():
         parts += part

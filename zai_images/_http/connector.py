@@ -1,4 +1,4 @@
-"""Connections, and what can be told of one before a request is written to it."""
+"""Connections, and the checks on one before a request is written to it."""
 
 import asyncio
 import select
@@ -7,7 +7,7 @@ import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
 
-# Told by the kernel when the peer has closed its half; Linux only.
+# Set by the kernel when the peer has closed its half; Linux only.
 _PEER_CLOSED: int = getattr(select, "POLLRDHUP", 0)
 
 
@@ -18,7 +18,7 @@ def is_dead(transport: asyncio.Transport | None) -> bool:
     sock = transport.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
         return sock is not None
-    # HTTP servers do not speak first, so anything readable is the end of it. Under TLS
+    # HTTP servers do not speak first, so anything readable means the end. Under TLS
     # a live connection may hold unread session tickets: there only the close counts.
     secure = transport.get_extra_info("ssl_object") is not None
     poll = select.poll()
@@ -28,19 +28,17 @@ def is_dead(transport: asyncio.Transport | None) -> bool:
 
 def is_spoilt(holder: object) -> bool:
     """
-    Tell whether something came over an idle connection that nobody had asked for.
+    Tell whether unrequested data came over an idle connection.
 
-    aiohttp has read it, and would take it for the answer to the next request.
-
-    Args:
-        holder: What holds a connection's protocol: aiohttp's `Connection` or writer.
+    aiohttp has read it, and would take it for the answer to the next request. `holder`
+    is aiohttp's `Connection` or writer, which has the protocol.
     """
     protocol = getattr(holder, "protocol", None)
     return bool(getattr(protocol, "should_close", False))
 
 
 class Pool(aiohttp.TCPConnector):
-    """A connector that keeps connections alive, and hands out none that is spoilt."""
+    """A keep-alive connector that hands out no spoilt connection."""
 
     async def connect(
         self,
@@ -48,7 +46,7 @@ class Pool(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own signature
     ) -> Connection:
-        """Get one, as aiohttp does."""
+        """Get a connection as aiohttp does, but refuse a spoilt one."""
         connection = await super().connect(req, traces, timeout)
         if is_spoilt(connection):
             connection.close()

@@ -1,9 +1,9 @@
 """
-The picture host's side of the network: a link to a checked picture.
+The picture host's side of the network: from a link to a checked picture.
 
-The picture host is not the API: its pool is its own and knows no key, no cookies and
-no environment, it goes to public https addresses only, and it sees every address as it
-connects to it, after every redirect.
+The picture host is not the API. Its pool is separate and has no key, no cookies and no
+environment. It goes to public https addresses only, and checks each address as it
+connects, after every redirect.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from zai_images._picture.header import NotAPictureError
 from zai_images._picture.picture import Picture, inspect
 
 PICTURE_LIMIT = 64 * 2**20  # bytes; pictures of a few MiB are usual
-JOINED_HERE = 2**20  # bytes; copying more would hold the loop up for milliseconds
+JOINED_HERE = 2**20  # bytes; copying more would block the loop for milliseconds
 REDIRECTS = 3
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 # One client reports that robot-like headers get a 404 here.
@@ -37,7 +37,7 @@ class FetchError(Exception):
 
     Attributes:
         fresh: A new link may answer like this for some seconds (404).
-        lasting: Another try would end the same.
+        lasting: Another try would fail the same way.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Downloader:
                 socket_factory=None if config.proxy else self._checked_socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # A compressed picture is not one: magic bytes tell, and nothing inflates.
+            # A compressed body fails the check of magic bytes; nothing is inflated.
             auto_decompress=False,
             headers=_HEADERS,
             timeout=aiohttp.ClientTimeout(
@@ -74,12 +74,7 @@ class Downloader:
         return socket.socket(family, kind, protocol)
 
     async def fetch(self, url: str) -> Picture:
-        """
-        Fetch the picture a link leads to, once.
-
-        Raises:
-            FetchError: It could not be had; whether another try makes sense is on it.
-        """
+        """Fetch the picture behind a link, once, or raise `FetchError`."""
         try:
             for _ in range(REDIRECTS + 1):
                 link = check_link(
@@ -106,7 +101,7 @@ class Downloader:
         raise FetchError(f"more than {REDIRECTS} redirects", lasting=True)
 
     async def _get(self, url: URL) -> bytes | str:
-        """Read the body, or the address that a redirect names."""
+        """Return the body, or the address that a redirect names."""
         async with self._session.get(
             url, allow_redirects=False, proxy=self._proxy
         ) as response:
@@ -143,7 +138,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _unreached(error: Exception) -> FetchError:
-    """Name a failure without its text: that may quote the signed link."""
+    """Describe a failure without its text, which may quote the signed link."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, AddressRefusedError):

@@ -1,7 +1,7 @@
 """
-The API's side of the network: one POST, and what became of it.
+The API's side of the network: one POST and its outcome.
 
-The question that matters is whether the request was written, for then it may be paid.
+What matters is whether the request was written, for then it may be billed:
 `ConnectError` says that it was not, `AnswerLostError` that it was.
 """
 
@@ -28,13 +28,13 @@ from zai_images._redact import Secret, mask_credentials, redact, strip_traceback
 from zai_images._version import __version__
 
 PATH = "/images/generations"
-_KEPT = 2000  # characters of a body that broke off
+_KEPT = 2000  # characters of a truncated body
 _NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 
 @runtime_checkable
 class Transport(Protocol):
-    """What sends a request body and returns the answer as it came."""
+    """The sender of request bodies, which returns answers as they arrive."""
 
     async def post(self, body: bytes, *, on_write: Callable[[], None]) -> RawResponse:
         """
@@ -47,7 +47,7 @@ class Transport(Protocol):
         ...
 
     def scrub(self, error: ZaiImagesError) -> None:
-        """Take the key out of an error, should the service have quoted it."""
+        """Mask the key in an error, in case the service quoted it."""
         ...
 
     async def aclose(self) -> None:
@@ -74,7 +74,7 @@ class AiohttpTransport:
         self._proxy = config.proxy or (
             _proxy_of_environment(config) if config.trust_env else None
         )
-        # The clock of an attempt starts at its first byte, so aiohttp's total is off.
+        # An attempt is timed from its first byte, so aiohttp's total is off.
         self._timeout = aiohttp.ClientTimeout(
             total=None,
             connect=self._time_to_connect(config, borrowed),
@@ -90,13 +90,13 @@ class AiohttpTransport:
         }
         self._borrowed = borrowed is not None
         self._closed = False
-        # Our own session holds the headers; else they go with each request: aiohttp
-        # shows those of a session to the proxy, the key among them.
+        # Without a proxy our own session holds the headers; else they go with each
+        # request: aiohttp shows a session's headers, and the key, to the proxy.
         held = borrowed is None and self._proxy is None
         self._given = None if held else self._headers
         self._session = borrowed or aiohttp.ClientSession(
             headers=self._headers if held else None,
-            # Places are the gate's business: a second bound here would be a hidden one.
+            # The gate bounds what is in flight; a second bound here would be hidden.
             connector=Pool(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -106,8 +106,8 @@ class AiohttpTransport:
     ) -> float | None:
         if borrowed is None:
             return config.timeouts.connect
-        # In a borrowed pool the wait for a connection is no failure to connect. But
-        # only this bounds the wait for a proxy's word, which may never come.
+        # Waiting for a connection of a borrowed pool is no failure to connect. But
+        # with a proxy nothing else bounds its answer, which may never come.
         return None if self._proxy is None else config.timeouts.total
 
     async def post(self, body: bytes, *, on_write: Callable[[], None]) -> RawResponse:
@@ -141,7 +141,7 @@ class AiohttpTransport:
 
     async def get(self, path: str) -> RawResponse:
         """
-        Ask once for a page below the base URL, which costs nothing.
+        GET a page below the base URL, once; this costs nothing.
 
         Raises:
             ConnectError: Nothing was sent.
@@ -187,7 +187,7 @@ class AiohttpTransport:
     def _failed(
         self, error: Exception, handled: BaseException | None, request: RequestBody
     ) -> ZaiImagesError:
-        """Make an error of ours, caused by the other where that shows no secret."""
+        """Convert to an error of ours, with its cause if that shows no secret."""
         if request.expired:
             error = TimeoutError()
         told = f"{error!s} {error!r}"
@@ -218,7 +218,7 @@ class AiohttpTransport:
         return answer_lost(what, body=self._masked(_begun(request.received)))
 
     def scrub(self, error: ZaiImagesError) -> None:
-        """Mask the key in an error, should the service have quoted it."""
+        """Mask the key in an error, in case the service quoted it."""
         error.args = tuple(self._masked(one) for one in error.args)
         vars(error).update({k: self._masked(v) for k, v in vars(error).items()})
 
@@ -226,7 +226,7 @@ class AiohttpTransport:
         return redact(value, self._key)
 
     async def aclose(self) -> None:
-        """End what is in flight, and close the pool unless it was borrowed."""
+        """Cut off what is in flight, and close the pool unless it was borrowed."""
         self._closed = True
         for request in self._in_flight:
             request.expire()
@@ -235,7 +235,7 @@ class AiohttpTransport:
 
 
 def answer_lost(what: str, *, body: str = "") -> AnswerLostError:
-    """Make the error of a request that was written and has no usable answer."""
+    """Build the error for a request that was written and has no usable answer."""
     return AnswerLostError(
         f"The request was sent and its answer was lost ({what}). The picture may "
         "have been made and billed, so it was not asked for again; look at the "
@@ -245,7 +245,7 @@ def answer_lost(what: str, *, body: str = "") -> AnswerLostError:
 
 
 def _begun(parts: list[bytes]) -> str:
-    """Keep the beginning of a body that broke off: it may hold a paid link."""
+    """Keep the beginning of a truncated body, which may hold a paid link."""
     return b"".join(parts)[: _KEPT * 4].decode(errors="replace")[:_KEPT]
 
 
@@ -268,12 +268,7 @@ def _proxy_of_environment(config: SessionConfig) -> str | None:
 
 
 def open_transport(config: SessionConfig, http: Http | None) -> Transport:
-    """
-    Make the transport that a session uses.
-
-    Raises:
-        ConfigurationError: `http` is neither an aiohttp session nor a transport.
-    """
+    """Make a session's transport; raise `ConfigurationError` if `http` is neither."""
     if http is None or isinstance(http, aiohttp.ClientSession):
         return AiohttpTransport(config, http)
     if isinstance(http, Transport):
@@ -285,7 +280,7 @@ def open_transport(config: SessionConfig, http: Http | None) -> Transport:
 
 
 def pool_limit(http: object) -> int | None:
-    """Tell how many connections a borrowed session allows; None for no bound."""
+    """Return a borrowed session's connection limit; None for no bound."""
     if not isinstance(http, aiohttp.ClientSession) or http.connector is None:
         return None
     connector = http.connector

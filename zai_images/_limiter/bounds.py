@@ -1,4 +1,4 @@
-"""Two bounds beside the places: a rate, where one is told, and the latency."""
+"""Two bounds besides the places: the send rate, if refusals name one, and latency."""
 
 import math
 from collections import deque
@@ -18,8 +18,8 @@ class RateBound:
     """
     A bound on the sends a second, learned from "too often" (1303).
 
-    Such a refusal touches nothing but this. The rate is cut once an episode, at most
-    down to one send in ten seconds. It grows back by itself, slowly at first.
+    Such a refusal changes nothing else. The rate is cut once per episode, to one send
+    in ten seconds at the lowest. It grows back by itself, slowly at first.
     """
 
     def __init__(self) -> None:
@@ -29,19 +29,19 @@ class RateBound:
         self._sends: deque[float] = deque(maxlen=_REMEMBERED)
 
     def rate(self, now: float) -> float:
-        """Tell how many sends a second are allowed now."""
-        # A quarter more after 47 s, all of it after a few minutes.
+        """Return how many sends a second are allowed now."""
+        # A quarter higher after 47 s, and no bound at all after a few minutes.
         return self._cut_to * math.exp(min(GROWTH * (now - self._cut_at) ** 2, 100.0))
 
     def on_send(self, now: float) -> None:
-        """Count a send, and say when the next may follow."""
+        """Count a send, and set when the next may follow."""
         self._sends.append(now)
         while self._sends[0] < now - LOOK_BACK:
             self._sends.popleft()
         self.next = max(now, self.next) + 1 / self.rate(now)
 
     def on_refused(self, sent: Place, now: float) -> None:
-        """Slow down to four fifths of what was just tried."""
+        """Slow down to four fifths of the rate that was just tried."""
         if sent.at < self._cut_at:
             return
         tried = min(self.rate(now), len(self._sends) / LOOK_BACK)
@@ -54,13 +54,10 @@ class LatencyBound:
     """
     A bound that keeps pictures inside their latency window where a service queues.
 
-    Behind a real limit this never acts: the service refuses, it does not queue. Where
-    latency grows with the load all the same, Little's law gives the number of places:
-    the answers that come in one normal latency.
-
-    Args:
-        windows: The documented seconds in service of each quality, low and high.
-        known: A limit known from before.
+    Behind a real limit this never acts: the service refuses instead of queueing. Where
+    latency still grows with the load, Little's law gives the number of places: the
+    answers that come in one normal latency. `windows` are the documented seconds in
+    service of each quality, low and high.
     """
 
     def __init__(
@@ -76,7 +73,7 @@ class LatencyBound:
 
     @property
     def acted(self) -> bool:
-        """Whether latency, not a refusal, is what bounds us."""
+        """Whether latency, not a refusal, sets the limit."""
         return self._cut_at is not None
 
     def on_answer(self, sent: Place, now: float) -> None:
@@ -107,7 +104,7 @@ class LatencyBound:
 
     def _normal(self, quality: str, latency: float) -> float | None:
         """
-        Tell the mean of a quality's window, scaled to how fast this service is.
+        Return the middle of a quality's window, scaled to the speed of this service.
 
         Never below the window's own low end: a fast test server is no queue.
         """

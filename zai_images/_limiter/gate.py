@@ -1,9 +1,9 @@
 """
 The gate: who may send, and when.
 
-One for each model, shared by every caller of a session. Here is only the queue. What is
-decided stands in `search` (how many places there are) and `bounds` (how often, where
-the service minds, and how long a picture may take), put together in `policy`.
+There is one for each model, shared by every caller of a session. This module is only
+the queue. The decisions are in `search` (how many places there are) and `bounds` (how
+often to send, and how long a picture may take), combined in `policy`.
 """
 
 import asyncio
@@ -46,13 +46,10 @@ class _Waiter:
 
 class Gate:
     """
-    The gate that requests of one model pass, each with a place of its own.
+    The queue for the places of one model.
 
-    A place is taken for one attempt: never during a pause, a download or a disk write.
-
-    Args:
-        policy: What says when.
-        on_change: Told of the old limit, the new one, and what it rests on.
+    A place is held for one attempt: never during a pause, a download or a disk write.
+    `on_change` gets the old limit, the new one, and what that rests on.
     """
 
     def __init__(self, policy: LimitPolicy, on_change: OnChange | None = None) -> None:
@@ -66,7 +63,7 @@ class Gate:
         self._alarm: asyncio.TimerHandle | None = None
 
     def enter_at_once(self, quality: str) -> Place | None:
-        """Take a place if one is free and nobody waits for it; None where not."""
+        """Take a place if one is free and nobody waits for it; None otherwise."""
         if self._queue:
             return None
         now = self._loop.time()
@@ -77,10 +74,7 @@ class Gate:
         """
         Wait for a place and take it; give it back with `leave`.
 
-        Args:
-            quality: What is asked for.
-            batch: Whether it is of a batch, which lets single calls go first.
-            again: Whether it was refused before, and so goes first among its like.
+        Single calls go before a batch's; within each, those refused before go first.
         """
         if (sent := self.enter_at_once(quality)) is not None:
             return sent
@@ -102,7 +96,7 @@ class Gate:
             raise
 
     def leave(self, sent: Place, verdict: Verdict) -> None:
-        """Give a place back, and learn from what became of the request."""
+        """Give a place back, and learn from how the attempt ended."""
         now = self._loop.time()
         self.in_flight -= 1
         sent.at = min(sent.at, now)
@@ -113,13 +107,13 @@ class Gate:
         else:
             self.policy.on_answer(sent, now, picture=verdict is End.PICTURE)
         if self._queue or isinstance(verdict, RateLimitedError):
-            # In the next turn, so that a refused request is back in the queue by then.
+            # In the loop's next turn: a refused request is back in the queue by then.
             self._loop.call_soon(self._let_in)
         else:
             self._tell()
 
     def _let_in(self) -> None:
-        """Let in whom the policy allows, and come back when it says so."""
+        """Admit whom the policy allows, and set an alarm for when to ask again."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None

@@ -1,4 +1,4 @@
-"""What the gate asks: may one more be sent, and what does an answer teach."""
+"""The policies that tell the gate when to send, and learn from each answer."""
 
 import math
 import random
@@ -15,9 +15,8 @@ class Cooldown:
     """
     The pause in all sending after a refusal; what is in flight goes on.
 
-    Args:
-        first: Seconds for the first overload (1305, 1312), doubled at each.
-        most: Where that ends, and the cap on a Retry-After.
+    It lasts `first` seconds at the first overload (1305, 1312) and doubles at each, up
+    to `most`, which also caps a Retry-After.
     """
 
     def __init__(self, first: float, most: float) -> None:
@@ -27,7 +26,7 @@ class Cooldown:
         self._begun = -math.inf
 
     def seconds(self, error: RateLimitedError, sent: Place, now: float) -> float:
-        """Tell how long to wait after a refusal; 0 where the limit itself decides."""
+        """Return the seconds to wait after a refusal; 0 where the limit decides."""
         jitter = random.uniform(1.0, 1.25)
         if error.retry_after is not None:
             return min(error.retry_after, self._most) * jitter
@@ -39,19 +38,16 @@ class Cooldown:
         return pause * jitter
 
     def over(self) -> None:
-        """Note a picture: the overload has passed."""
+        """Note that a picture came, so the overload has passed."""
         self._overloads = 0
 
 
 class AdaptivePolicy:
     """
-    The policy that finds the limit, under a ceiling that is the user's own.
+    The policy that finds the limit, under the user's own ceiling.
 
-    Args:
-        windows: Documented seconds in service by quality.
-        known: A limit known from before.
-        ceiling: Never more than this in flight, and what that rests on.
-        cooldown: How long refusals stop the sending.
+    `windows` are the documented seconds in service by quality; `ceiling` is the most
+    that may be in flight, and what that rests on.
     """
 
     def __init__(
@@ -72,7 +68,7 @@ class AdaptivePolicy:
 
     @property
     def limit(self) -> int:
-        """How many places there are, as far as is known."""
+        """The number of places, as far as it is known."""
         return min(self._places.places, self._latency_bound.ceiling, self._ceiling)
 
     @property
@@ -90,7 +86,7 @@ class AdaptivePolicy:
         return "known" if self._known else "growing"
 
     def may_send(self, now: float, in_flight: int) -> tuple[bool, float | None]:
-        """Say whether one more may be sent, or when to ask again."""
+        """Tell whether one more may be sent, or when to ask again."""
         if in_flight >= min(self._ceiling, self._latency_bound.ceiling):
             return False, None  # the next answer asks again
         if now < self._rate_bound.next:
@@ -142,7 +138,7 @@ class FixedPolicy:
         self._not_before = 0.0
 
     def may_send(self, now: float, in_flight: int) -> tuple[bool, float | None]:
-        """Say whether one more may be sent, or when to ask again."""
+        """Tell whether one more may be sent, or when to ask again."""
         if in_flight >= self.limit:
             return False, None
         return now >= self._not_before, self._not_before
@@ -153,7 +149,7 @@ class FixedPolicy:
     def on_refused(
         self, sent: Place, now: float, in_flight: int, error: RateLimitedError
     ) -> None:
-        """Stop sending for a while, the longer the more often."""
+        """Pause all sending, longer after each refusal."""
         del in_flight
         doubled = self._policy.first_pause * 2.0 ** min(self._refusals, 30)
         doubled = min(doubled, self._policy.max_pause) * random.uniform(1.0, 1.25)

@@ -35,7 +35,7 @@ E_FOLD = 8.0
 # A refused probe costs one refusal whatever the limit, and a rise not seen costs in
 # proportion to the places: hence 80 s at one place, 28 s at 8, 11 s at 50.
 INTERVAL = 80.0
-# A limit that stays is asked for ever less often, 3 % at a time, down to a quarter.
+# A stable limit is probed ever less often, 3 % at a time, down to a quarter.
 CALMER = 1.03
 CALMEST = 4.0
 # Seconds until the first probe after a lost place.
@@ -56,7 +56,7 @@ class Place:
         quality: What was asked for; a latency counts against its own window.
         others: How many were in flight with it.
         at: When its first byte left, in seconds of the loop's clock; infinite before
-            that, so that no silence is heard from what has not spoken.
+            that, so that an unsent probe is never taken for an admitted one.
     """
 
     quality: str
@@ -99,10 +99,9 @@ class Limit:
 
     def _held_when(self, at: float) -> int:
         """
-        Count the places we held at some time shortly before now.
+        Count the places we held at a recent moment, less what was refused since.
 
-        What was out then and has not been refused since; a refusal that takes seconds
-        comes to a count that has long gone down.
+        By the time a slow refusal comes, the present count has long gone down.
         """
         out = sum(sent.at < at for sent in self._out)
         return out + sum(
@@ -110,7 +109,7 @@ class Limit:
         )
 
     def may_send(self, now: float, in_flight: int) -> tuple[bool, float | None]:
-        """Say whether one more may be sent, or else when to ask again without news."""
+        """Tell whether one more may be sent, or when to ask again without news."""
         self._hear_silence(now)
         if now < self._not_before:
             return False, self._not_before
@@ -157,7 +156,7 @@ class Limit:
             self._test = None
 
     def ignore(self, sent: Place) -> None:
-        """Let a request prove nothing about the places."""
+        """Drop a request that proves nothing about the places."""
         self._out.discard(sent)
         if sent in self._probes:
             self._probes.remove(sent)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and their owner's alone, whatever the umask says."""
+"""Files that are whole or absent, and private whatever the umask is."""
 
 import errno
 import os
@@ -9,19 +9,14 @@ from pathlib import Path
 
 
 def make_folder(path: Path) -> None:
-    """
-    Make a folder, and those above it that are missing.
-
-    Raises:
-        OSError: The disk does not let us.
-    """
-    # Not `parents=True`: that makes the folders above as the umask has it.
+    """Make a folder and its missing parents, private; raise `OSError` if refused."""
+    # Not `parents=True`: that gives the parents the umask's mode.
     for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def opener(path: str, flags: int) -> int:
-    """Open for `open(..., opener=opener)`."""
+    """Open a private file, for `open(..., opener=opener)`."""
     return os.open(path, flags, 0o600)
 
 
@@ -37,10 +32,9 @@ def write_atomically(target: Path, data: bytes) -> None:
 
 def write_new(stem: Path, extension: str, data: bytes) -> Path:
     """
-    Write `data` under the first of `stem`, `stem-2`, ... that nothing has yet.
+    Write `data` atomically under the first free name of `stem`, `stem-2`, ...
 
-    Whole or not there, as `write_atomically`; of two that choose at the same moment
-    each gets a name of its own.
+    Two writers that choose at the same moment get different names.
     """
     with _written_beside(stem, data) as name:
         target = stem.with_name(stem.name + extension)
@@ -52,7 +46,7 @@ def write_new(stem: Path, extension: str, data: bytes) -> Path:
 
 
 def _take(name: str, target: Path) -> bool:
-    """Give a written file a name, unless something has it."""
+    """Rename a written file to `target`, unless that exists."""
     try:
         try:
             os.link(name, target)
@@ -68,7 +62,7 @@ def _take(name: str, target: Path) -> bool:
 
 @contextmanager
 def _written_beside(target: Path, data: bytes) -> Iterator[str]:
-    """Write a file that is named within the block, or gone after it."""
+    """Write a file that the block renames, or that is gone after it."""
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "No such folder", str(target.parent))
     # 50 characters are 200 bytes at most, of the 255 that a name may have.
@@ -88,7 +82,7 @@ def _written_beside(target: Path, data: bytes) -> Iterator[str]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Without this the name itself may vanish in a power cut."""
+    """Sync a folder: without this a power cut may lose the file's name."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,8 @@
 """
-What picture some bytes are: the type, the size, and that nothing of it is missing.
+The checks on a picture's bytes: its type, its size, and that none of it is missing.
 
-Nothing is decoded: the size stands in the header, and each format has an end that a
-truncated file lacks. No file takes more than a moment, whatever is in it.
+Nothing is decoded: the header has the size, and each format has an end that a truncated
+file lacks. No file takes more than a moment, whatever is in it.
 """
 
 import struct
@@ -15,12 +15,7 @@ class NotAPictureError(ValueError):
 
 
 def measure(data: bytes) -> tuple[str, int, int]:
-    """
-    Tell the media type, the width and the height.
-
-    Raises:
-        NotAPictureError: They are not a picture, or not a whole one.
-    """
+    """Return media type, width and height, or raise `NotAPictureError`."""
     found = next(
         (kind for sign, kind in _FORMATS.items() if data.startswith(sign)), None
     )

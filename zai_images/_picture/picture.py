@@ -41,14 +41,14 @@ class Picture:
 
     @property
     def extension(self) -> str:
-        """What its file's name ends with, such as `.png`."""
+        """The extension of its file's name, such as `.png`."""
         return EXTENSIONS[self.media_type]
 
     async def save(self, path: str | os.PathLike[str]) -> Path:
         """
         Write the picture to `path`: after a crash the file is whole or not there.
 
-        An existing file is replaced. The disk is waited for in a thread.
+        An existing file is replaced. A thread does the writing.
 
         Raises:
             OSError: The disk is full, the folder is missing, and the like.
@@ -71,11 +71,6 @@ class Picture:
 
 
 def inspect(data: bytes) -> Picture:
-    """
-    Find out what picture some bytes are, by the bytes alone.
-
-    Raises:
-        NotAPictureError: They are not a picture, or not a whole one.
-    """
+    """Identify a picture by its bytes alone, or raise `NotAPictureError`."""
     media_type, width, height = measure(data)
     return Picture(data=data, media_type=media_type, width=width, height=height)

@@ -1,4 +1,4 @@
-"""Where money is counted, before and after each attempt."""
+"""The counting of money before and after each attempt."""
 
 from typing import Protocol
 
@@ -16,7 +16,7 @@ class Ledger(Protocol):
     """
 
     async def before_send(self, request: ImageRequest, attempt: int) -> None:
-        """Record that an attempt is about to be sent; raising keeps it from going."""
+        """Record that an attempt is about to be sent; raising prevents it."""
         ...
 
     async def answered(self, raw: RawResponse) -> None:
@@ -30,7 +30,7 @@ class Ledger(Protocol):
 
 class Budget:
     """
-    The caps `max_pictures` and `max_cost` of a session, and what is spent of them.
+    A session's caps `max_pictures` and `max_cost`, and what is spent of them.
 
     What is in flight counts as spent, and so does what may have been billed.
     """
@@ -45,12 +45,7 @@ class Budget:
         self._cost = 0.0
 
     def check_price(self, price: float | None) -> None:
-        """
-        Refuse a price that cannot be counted.
-
-        Raises:
-            ConfigurationError: There is a cap on the cost and no price to count with.
-        """
+        """Raise `ConfigurationError` if the cost is capped and the price unknown."""
         if self._max_cost is not None and price is None:
             raise ConfigurationError(
                 "max_cost cannot be kept: the price of this model on this host is not "
@@ -58,12 +53,7 @@ class Budget:
             )
 
     def reserve(self, price: float | None) -> None:
-        """
-        Set a picture's price aside.
-
-        Raises:
-            BudgetError: It would go over a cap.
-        """
+        """Set a picture's price aside, or raise `BudgetError` at a cap."""
         price = price or 0.0
         if self._max_pictures is not None and self._pictures >= self._max_pictures:
             raise BudgetError(
@@ -80,6 +70,6 @@ class Budget:
         self._cost += price
 
     def release(self, price: float | None) -> None:
-        """Give back what turned out not to cost anything."""
+        """Give back the price of an attempt that cost nothing."""
         self._pictures -= 1
         self._cost -= price or 0.0

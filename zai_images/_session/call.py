@@ -23,7 +23,7 @@ _log = logging.getLogger("zai_images")
 
 @attrs.define(kw_only=True)
 class Answer:
-    """A picture's answer, with what it took to get it (seconds, US dollars)."""
+    """A picture's answer, with its waiting, latency (seconds) and cost (US dollars)."""
 
     request: ImageRequest
     response: ImageResponse
@@ -35,7 +35,7 @@ class Answer:
 
 @attrs.define
 class _Attempt:
-    """One attempt of a call: what it costs starts at nothing, whatever came before."""
+    """One attempt of a call, whose bill starts empty whatever came before."""
 
     number: int
     place: Place
@@ -44,7 +44,7 @@ class _Attempt:
     reserved: bool = False
 
     def verdict(self, error: BaseException) -> Verdict:
-        """Tell the gate's side of an attempt that brought no picture."""
+        """Return the gate's verdict on an attempt that brought no picture."""
         if isinstance(error, RateLimitedError):
             return error
         reached = self.answered or self.billed != "no"
@@ -55,17 +55,10 @@ class Call:
     """
     A call for one picture.
 
-    For each attempt: a place, the budget, the ledger's word, the POST, the ledger again
-    before anything decodes the answer, the verdict, and the ledger once more.
-
-    Args:
-        request: What to show.
-        model: What the calls for its model share.
-        wait_budget: The seconds it may wait.
-        ledger: Told of each attempt, before and after.
-        budget: What the session may spend.
-        ceiling: A batch's own bound on what is in flight.
-        batch: Whether single calls go first.
+    Each attempt takes a place and reserves its price; the ledger records it; it is
+    sent; the ledger records the answer before anything decodes it; the answer is
+    judged, and the ledger records the bill. `ceiling` is a batch's own bound on what is
+    in flight; `batch` lets single calls go first.
     """
 
     _may_be_billed: ZaiImagesError | None = None
@@ -94,12 +87,7 @@ class Call:
         self._attempts = 0
 
     async def run(self) -> Answer:
-        """
-        Attempt until there is a picture or a final error.
-
-        Raises:
-            ZaiImagesError: Any of the tree but `DownloadError`.
-        """
+        """Attempt until there is a picture, or raise the final `ZaiImagesError`."""
         self._announce(events.Queued)
         try:
             return await self._attempt()
@@ -108,7 +96,7 @@ class Call:
         return await self._try_again(failed)
 
     async def _try_again(self, failed: ZaiImagesError) -> Answer:
-        """Go on after the first attempt failed like this."""
+        """Retry after the first attempt failed with this error."""
         model, wait_budget = self._model, self._wait_budget
         retry = CallRetry(model.retry, model.retry_budget, wait_budget)
         try:
@@ -158,7 +146,7 @@ class Call:
             self._leave(attempt, verdict)
 
     async def _enter(self) -> Place:
-        """Take a place of this batch's own bound, then one at the service."""
+        """Take a place under the batch's own bound, then one at the service."""
         if self._ceiling is not None:
             await self._ceiling.acquire()
         try:
@@ -180,7 +168,7 @@ class Call:
             self._ceiling.release()
 
     async def _account(self, attempt: _Attempt, ledger: Ledger) -> Answer:
-        """Make an attempt between the ledger's first word and its last."""
+        """Make an attempt that the ledger records before and after."""
         try:
             await ledger.before_send(self._request, attempt.number)
             return await self._exchange(attempt)

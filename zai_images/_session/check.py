@@ -1,10 +1,10 @@
 """
-The free check: does the service answer, and does it accept the key.
+The free check: whether the service answers and accepts the key.
 
 Z.AI's own hosts and a server on this machine are asked for a picture of an empty
 prompt: the service looks at the key first and then refuses the prompt, which is free.
-What another host makes of an empty prompt, and what it bills, nobody knows. Such a host
-is asked for its list of models.
+What another host does with an empty prompt, and what it bills, is unknown, so it is
+asked for its list of models.
 """
 
 import asyncio
@@ -44,11 +44,11 @@ class ServiceCheck:
     The result of a free check of the key and the service.
 
     Attributes:
-        ok: The service answers and accepts the key. Whether there is a balance, no free
-            check can tell.
-        reason: What was found, and what to do about it where it is not `ok`.
+        ok: The service answers and accepts the key. No free check can tell whether
+            there is a balance.
+        reason: What was found, and what to do about it if not `ok`.
         latency: Seconds until it was found; None where nothing was sent.
-        error: The refusal or the failure that was met, also one on which `ok` rests.
+        error: The refusal or failure that came, even one that proves `ok`.
     """
 
     ok: bool
@@ -59,12 +59,10 @@ class ServiceCheck:
 
 class ServiceChecker:
     """
-    The free checks of one session: they take no place, no budget and no second try.
+    The free checks of one session: they take no place, no budget and no retry.
 
-    Args:
-        config: The session's.
-        settled: Told that a check may have been billed: it was answered with a picture.
-            No empty prompt is sent after that.
+    `settled` is told when a check may have been billed, because a picture came back. No
+    empty prompt is sent after that.
     """
 
     def __init__(
@@ -75,7 +73,7 @@ class ServiceChecker:
         self._takes_empty_prompts = False
 
     async def check(self, transport: Transport) -> ServiceCheck:
-        """Ask the service, for free; what is found is returned and never raised."""
+        """Check the service for free; a failure is returned, never raised."""
         if not isinstance(transport, AiohttpTransport):
             return ServiceCheck(ok=True, reason=_SCRIPTED)
         if self._takes_empty_prompts:
@@ -143,7 +141,7 @@ class ServiceChecker:
         )
 
     def _judged(self, error: ZaiImagesError) -> tuple[bool, str]:
-        """Tell whether an error is good news, and what it says."""
+        """Tell whether an error still proves the key good, and what it says."""
         if isinstance(error, RateLimitedError):
             return True, "The service took the key and is busy."
         about_the_prompt = isinstance(error, ContentRefusedError) or (

@@ -1,4 +1,4 @@
-"""What has pictures made: the one thing that sessions, batches and jobs share."""
+"""The requester, through which sessions, batches and jobs have pictures made."""
 
 import asyncio
 from typing import Protocol
@@ -23,7 +23,7 @@ from zai_images._session.stats import Counters, SessionStats
 
 
 class Requester(Protocol):
-    """What a batch sends its requests through: the session's, or a job's own."""
+    """The sender of a batch's requests: the session's, or a job's own."""
 
     @property
     def config(self) -> SessionConfig:
@@ -47,7 +47,7 @@ class Requester(Protocol):
 
 
 class SessionRequester:
-    """A session's own requester: it opens what is needed, and owns the budget."""
+    """A session's requester: it opens the resources and owns the budget."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class SessionRequester:
         self.config = config
         self.resources: LoopResources | None = None
         self.closed = False
-        self._last: LoopResources | None = None  # closed, and still knows its places
+        self._last: LoopResources | None = None  # closed; it still knows its places
         self._http = http
         self._observer = observer
         self._counters = Counters()
@@ -70,12 +70,7 @@ class SessionRequester:
         self._checker = ServiceChecker(config, self._counters.settled)
 
     async def open(self) -> LoopResources:
-        """
-        Open what is needed on the loop that runs now, afresh where the loop is another.
-
-        Raises:
-            ConfigurationError: The session is closed, or in use on another loop.
-        """
+        """Open on the running loop; raise `ConfigurationError` if closed or in use."""
         if self.closed:
             raise ConfigurationError(
                 "This ImageSession is closed. Nothing was sent; make a new one."
@@ -106,7 +101,7 @@ class SessionRequester:
         await self.release()
 
     async def release(self) -> None:
-        """Close the connections; the next call opens new ones unless it is closed."""
+        """Close the connections; the next call opens new ones unless closed."""
         resources, self.resources = self.resources, None
         if resources is None:
             return
@@ -145,7 +140,7 @@ class SessionRequester:
         return await call.run()
 
     async def fetch(self, answer: Answer) -> Picture:
-        """Fetch the picture of an answer, and say so where that is cut short."""
+        """Fetch the picture of an answer, and announce how that ended."""
         request = answer.request
         try:
             picture = await self.download(answer.response.url, answer.response)
@@ -168,12 +163,7 @@ class SessionRequester:
         )
 
     async def download(self, url: str, response: ImageResponse | None) -> Picture:
-        """
-        Fetch what a link leads to, with as many tries as make sense.
-
-        Raises:
-            DownloadError: It could not be had; `response` keeps the paid link.
-        """
+        """Fetch a picture with retries, or raise `DownloadError` with the paid link."""
         url = Secret(url)  # it may be signed, and a traceback may show this frame
         resources = await self.open()
 
@@ -194,7 +184,7 @@ class SessionRequester:
         return await self._checker.check((await self.open()).transport)
 
     def stats(self) -> SessionStats:
-        """Tell what was done and what is known."""
+        """Return what was done and what is known."""
         resources = self.resources or self._last
         return self._counters.stats(resources.models() if resources else {})
 
@@ -202,7 +192,7 @@ class SessionRequester:
 def not_fetched(
     paid: ImageResponse | None, reason: str, url: str = ""
 ) -> DownloadError:
-    """Make the error of a picture that is paid for and is not here."""
+    """Build the error for a picture that was paid for and not fetched."""
     url = paid.url if paid is not None else url
     expires = paid.expires if paid is not None else expiry(url)
     until = f" until {expires:%Y-%m-%d %H:%M} UTC" if expires else ""

@@ -1,4 +1,4 @@
-"""What a session opens on an event loop, and closes with it."""
+"""The resources that a session opens on an event loop and closes with it."""
 
 import asyncio
 import gc
@@ -29,7 +29,7 @@ FILES_KEPT = 64  # open files left to the rest of the process
 
 @attrs.frozen(kw_only=True)
 class ModelContext:
-    """What the calls for one model share on one event loop; `price` in US dollars."""
+    """The context of all calls for one model on one loop; `price` in US dollars."""
 
     transport: Transport
     gate: Gate
@@ -41,7 +41,7 @@ class ModelContext:
 
 
 class LoopResources:
-    """What lives and dies with one event loop: the two pools and the places."""
+    """The resources of one event loop: two connection pools and the gates."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class LoopResources:
         self._ceiling = min((bound, reason) for bound, reason in bounds if bound)
 
     def model(self, name: str) -> ModelContext:
-        """Find a model's context; a second gate would know nothing of the first."""
+        """Return a model's one context: a second gate would not know the first."""
         if name not in self._models:
             self._models[name] = ModelContext(
                 transport=self.transport,
@@ -114,7 +114,7 @@ class LoopResources:
         return sum(model.gate.in_flight for model in self._models.values())
 
     def models(self) -> dict[str, ModelStats]:
-        """Tell what is known of each model."""
+        """Return what is known of each model."""
         return {
             name: ModelStats(
                 in_flight=model.gate.in_flight,
@@ -127,10 +127,10 @@ class LoopResources:
 
     async def discard(self) -> None:
         """
-        Let go of what belongs to a loop that has ended.
+        Release the resources of a loop that has ended.
 
-        Its sockets cannot be closed in an orderly way any more. They go with their
-        objects here and now, quietly: the user's next loop is not to be warned of it.
+        Its sockets can no longer be closed in order. Their objects are collected now,
+        without warnings, so that none appear in the user's next loop.
         """
         if not self.loop.is_closed():
             return  # somebody may still run it; its objects warn for themselves
@@ -140,7 +140,7 @@ class LoopResources:
             gc.collect()
 
     async def aclose(self) -> None:
-        """Close both pools, whatever becomes of the first."""
+        """Close both pools, even if closing the first one fails."""
         try:
             await self.downloader.aclose()
         finally:
@@ -148,6 +148,6 @@ class LoopResources:
 
 
 def _open_files() -> int:
-    """Tell how many connections the process may hold: the system's bound, not ours."""
+    """Return how many connections the system lets this process open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 2**20 if soft == resource.RLIM_INFINITY else max(1, soft - FILES_KEPT)

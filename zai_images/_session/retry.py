@@ -1,9 +1,9 @@
 """
-What is tried again, how often and after what pause: the one place that knows tenacity.
+What is retried, how often and after what pause; the one module that uses tenacity.
 
-Nothing here can pay twice but where the policy says so: a refusal and a failed
-connection are free, a definite server error is sent once more from the session's
-budget, and everything that may be paid is final.
+Nothing is paid twice unless the policy says so: a refusal and a failed connection are
+free, a definite server error is sent once more from the session's budget, and
+everything else that may be billed is final.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ _DOWNLOAD_TRIES = 8
 
 class RetryBudget:
     """
-    A bound on the server errors a session sends again, whatever the calls ask for.
+    A session's bound on retries after server errors, whatever the calls ask for.
 
-    Three at first, and one more for every fifty pictures: a service that is down is
-    not asked twice for everything, as any of it may be billed.
+    Three at first, and one more for every fifty pictures: a service that is down is not
+    asked twice for everything, as any of it may be billed.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class RetryBudget:
 
 class WaitBudget:
     """
-    The seconds in which nothing of a call may be at the service, up to `max_wait`.
+    The seconds that a call may have nothing at the service, up to `max_wait`.
 
     Only waiting is bounded: no deadline ever cuts a paid request short.
     """
@@ -79,12 +79,7 @@ class WaitBudget:
         return None if self.max_wait is None else max(0.0, self.max_wait - self.waited)
 
     async def wait_for(self, enter: Callable[[], Awaitable[T]]) -> T:
-        """
-        Wait for a place, and return it.
-
-        Raises:
-            BusyError: None came free in time.
-        """
+        """Wait for a place; raise `BusyError` if none came free in time."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
@@ -98,7 +93,7 @@ class WaitBudget:
             self.waited += loop.time() - begun
 
     async def sleep(self, seconds: float) -> None:
-        """Wait for `seconds` or what is left; for 0 not even a turn of the loop."""
+        """Sleep for `seconds`, at most for what is left; for 0, do not yield at all."""
         if seconds <= 0:
             return
         if self.left is not None:
@@ -107,13 +102,7 @@ class WaitBudget:
         await asyncio.sleep(seconds)
 
     def give_up(self) -> NoReturn:
-        """
-        End a call that waited in vain.
-
-        Raises:
-            BusyError: Caused by the last refusal, where there was one.
-            ConnectError: What it waited for was a connection.
-        """
+        """Raise `BusyError` from the last refusal, or the last `ConnectError`."""
         if isinstance(self.refusal, ConnectError):
             raise self.refusal
         raise BusyError(
@@ -160,7 +149,7 @@ class CallRetry:
         wait_budget = self._wait_budget
         wait_budget.refusal = error
         asked = getattr(error, "retry_after", None) or 0.0
-        # Where the service named its time, waiting for less would be for nothing.
+        # Waiting for less than the service asked for would be in vain.
         if wait_budget.left is not None and (
             wait_budget.left == 0
             or wait_budget.left < min(asked, self._policy.max_busy_pause)
@@ -215,10 +204,10 @@ async def retry_until_final(
     on_retry: Callable[[BaseException, float], None] = lambda *_: None,
 ) -> T:
     """
-    Go on after a first failure, until an attempt succeeds or fails for good.
+    Retry after a first failure, until an attempt succeeds or fails for good.
 
-    A first try that succeeds does not come here: tenacity's machinery costs as much as
-    everything else about a call together.
+    A first try that succeeds never comes here: tenacity costs as much as all the rest
+    of a call.
     """
     first = [failed]
 
@@ -245,12 +234,7 @@ def _failure(state: RetryCallState) -> BaseException:
 
 
 async def retry_download(fetch: Callable[[], Awaitable[T]], policy: RetryPolicy) -> T:
-    """
-    Fetch until it succeeds or fails for good; this is free, and is never a generation.
-
-    Raises:
-        FetchError: The last one.
-    """
+    """Fetch until it succeeds, or raise the last `FetchError`; this is free."""
     retry = DownloadRetry(policy)
     try:
         return await fetch()

@@ -1,4 +1,4 @@
-"""The session: the face of the library, and the three calls people make."""
+"""The session: the library's public face, with the three calls people make."""
 
 import warnings
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from zai_images._session.stats import SessionStats
 
 class ImageSession:
     """
-    A session at the service: one for a process, shared by all its callers.
+    A client session: one for each process, shared by all its callers.
 
     It owns the connections, the places at the service, the retry policy and the budget.
     Use `async with`, or let the first call open it and `await session.aclose()`.
@@ -40,7 +40,7 @@ class ImageSession:
         ConfigurationError: There is no key, or a setting makes no sense.
     """
 
-    # What opens the connections; a subclass may bring its own.
+    # It opens the connections; a subclass may bring its own.
     _requester_type: type[SessionRequester] = SessionRequester
 
     def __init__(  # noqa: PLR0913 - the public contract, all but one by keyword
@@ -117,7 +117,7 @@ class ImageSession:
         max_wait: float | None = None,
     ) -> ImageResponse:
         """
-        Have one picture made, and get its link.
+        Generate one picture, and return the answer with its link.
 
         Args:
             prompt_or_request: What to show; the keywords replace a request's fields.
@@ -135,7 +135,7 @@ class ImageSession:
             BudgetError: A cap of the session is reached; nothing was sent.
             ConnectError: No connection; nothing was billed.
             APIError: The service refused or failed; the class says how.
-            AnswerLostError: No usable answer: it may be billed. So with ResponseError.
+            AnswerLostError: No usable answer, as in ResponseError; it may be billed.
         """
         request = change(
             prompt_or_request,
@@ -149,10 +149,10 @@ class ImageSession:
 
     async def download(self, response_or_url: ImageResponse | str) -> Picture:
         """
-        Fetch a picture that was made; this costs nothing and never carries the key.
+        Fetch a picture that was made; this costs nothing and never sends the key.
 
         Raises:
-            DownloadError: It could not be had; `response` keeps the paid link.
+            DownloadError: It could not be fetched; `response` keeps the paid link.
         """
         if isinstance(response_or_url, str):
             return await self._requester.download(response_or_url, None)
@@ -170,7 +170,7 @@ class ImageSession:
         max_wait: float | None = None,
     ) -> Picture:
         """
-        Have one picture made, and fetch it; the arguments are those of `generate`.
+        Generate one picture and fetch it; the arguments are those of `generate`.
 
         Raises:
             DownloadError: Paid, and not fetched; `response` keeps the link.
@@ -196,5 +196,5 @@ class ImageSession:
         return await self._requester.check()
 
     def stats(self) -> SessionStats:
-        """Tell what the session has done and what it knows."""
+        """Return what the session has done and what it knows."""
         return self._requester.stats()

@@ -1,4 +1,4 @@
-"""What a session has done so far, counted as it happens."""
+"""The counts of what a session has done so far."""
 
 from collections import defaultdict, deque
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class LatencyStats:
 
 @attrs.frozen(kw_only=True)
 class ModelStats:
-    """What is known of one model: places taken, places there are, and why."""
+    """The state of one model: places taken, the limit, and what that rests on."""
 
     in_flight: int
     limit: int
@@ -63,7 +63,7 @@ class SessionStats:
 
 
 class Counters:
-    """The counts as they grow: plain arithmetic between two awaits."""
+    """The counts as they grow: plain arithmetic, without an await."""
 
     def __init__(self) -> None:
         self.refusals = 0
@@ -85,11 +85,11 @@ class Counters:
             self._cost = (self._cost or 0.0) + (price or 0.0) if known else None
 
     def took(self, model: str, quality: str, latency: float) -> None:
-        """Remember how long a picture was in service."""
+        """Record how many seconds a picture was in service."""
         self._latencies[model, quality].append(latency)
 
     def latency(self, model: str) -> dict[str, LatencyStats]:
-        """Sum up the latencies of a model, by quality."""
+        """Summarise the latencies of a model, by quality."""
         rules = MODELS.get(model)
         windows = {str(k): v for k, v in rules.windows.items()} if rules else {}
         return {
