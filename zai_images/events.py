@@ -116,7 +116,7 @@ class Downloaded(CallEvent):
 @attrs.frozen(kw_only=True)
 class Abandoned(CallEvent):
     """
-    A call that was cancelled after its request was sent or its picture was paid.
+    A call that was cancelled after its request was sent or its picture was paid for.
 
     Attributes:
         billed: "maybe", or "yes" where the answer had come.

@@ -163,7 +163,7 @@ def _check(
 
 
 def change(item: object, **changes: Any) -> ImageRequest:  # noqa: ANN401 - fields of the request
-    """Build a request from an item, with the changes that are not None applied."""
+    """Build a request from an item with changes, or raise `InvalidRequestError`."""
     request = as_request(item)
     changes = {name: value for name, value in changes.items() if value is not None}
     if not changes:

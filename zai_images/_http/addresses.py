@@ -47,7 +47,7 @@ def is_public(address: Address) -> bool:
 
 
 def check_address(text: str, *, loopback: bool) -> None:
-    """Raise `AddressRefusedError` unless it is public, or loopback and allowed."""
+    """Raise `AddressRefusedError` unless an address is public or allowed loopback."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if loopback and address.is_loopback:
         return

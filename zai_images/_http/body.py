@@ -31,6 +31,7 @@ class RequestBody(BytesPayload):
     Attributes:
         written: Whether the first byte may have left.
         expired: Whether the time was up before the answer was there.
+        received: The parts of the answer's body so far.
     """
 
     def __init__(

@@ -74,7 +74,7 @@ class Downloader:
         return socket.socket(family, kind, protocol)
 
     async def fetch(self, url: str) -> Picture:
-        """Fetch the picture behind a link, once, or raise `FetchError`."""
+        """Fetch the picture of a link once; its `FetchError` says if to try again."""
         try:
             for _ in range(REDIRECTS + 1):
                 link = check_link(

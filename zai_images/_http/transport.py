@@ -34,7 +34,7 @@ _NO_CONNECTION = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 
 @runtime_checkable
 class Transport(Protocol):
-    """The sender of request bodies, which returns answers as they arrive."""
+    """The sender of request bodies, which returns each answer undecoded."""
 
     async def post(self, body: bytes, *, on_write: Callable[[], None]) -> RawResponse:
         """

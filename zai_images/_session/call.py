@@ -87,7 +87,7 @@ class Call:
         self._attempts = 0
 
     async def run(self) -> Answer:
-        """Attempt until there is a picture, or raise the final `ZaiImagesError`."""
+        """Attempt until there is a picture; raise any error but `DownloadError`."""
         self._announce(events.Queued)
         try:
             return await self._attempt()

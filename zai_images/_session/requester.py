@@ -70,7 +70,12 @@ class SessionRequester:
         self._checker = ServiceChecker(config, self._counters.settled)
 
     async def open(self) -> LoopResources:
-        """Open on the running loop; raise `ConfigurationError` if closed or in use."""
+        """
+        Open on the running loop, afresh where the earlier loop has ended.
+
+        Raises:
+            ConfigurationError: The session is closed, or another loop is using it.
+        """
         if self.closed:
             raise ConfigurationError(
                 "This ImageSession is closed. Nothing was sent; make a new one."

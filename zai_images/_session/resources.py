@@ -148,6 +148,6 @@ class LoopResources:
 
 
 def _open_files() -> int:
-    """Return how many connections the system lets this process open."""
+    """Return how many connections the system, not this library, lets us open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 2**20 if soft == resource.RLIM_INFINITY else max(1, soft - FILES_KEPT)

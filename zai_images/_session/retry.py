@@ -102,7 +102,7 @@ class WaitBudget:
         await asyncio.sleep(seconds)
 
     def give_up(self) -> NoReturn:
-        """Raise `BusyError` from the last refusal, or the last `ConnectError`."""
+        """Raise `BusyError`, or the `ConnectError` if a connection was waited for."""
         if isinstance(self.refusal, ConnectError):
             raise self.refusal
         raise BusyError(
