@@ -154,7 +154,9 @@ MUTANTS = {
     "sent before the intent is on the disk": Mutant(
         file="jobs/_write_ahead.py",
         was=INTEND,
-        now="self._writer.post(steps.intend(number, again=again))",
+        # A moment later: at once, the disk may still win the race against the socket.
+        now="asyncio.get_running_loop().call_later("
+        "0.01, self._writer.post, steps.intend(number, again=again))",
         seen="dropped",
     ),
     "sent without an intent": Mutant(
@@ -163,7 +165,8 @@ MUTANTS = {
     "read before the answer is on the disk": Mutant(
         file="jobs/_write_ahead.py",
         was=KEEP,
-        now="self._writer.post(steps.keep_answer(number, kept), paid=True)",
+        now="asyncio.get_running_loop().call_later("
+        "0.01, lambda: self._writer.post(steps.keep_answer(number, kept), paid=True))",
         seen="dropped",
     ),
     "fetched without keeping the answer": Mutant(
