@@ -9,6 +9,7 @@ when a place was found and nobody waits.
 
 import asyncio
 import copy
+from functools import partial
 from typing import Literal
 
 import attrs
@@ -17,8 +18,9 @@ from zai_images._api.errors import AnswerLostError, Billed, ZaiImagesError
 from zai_images._api.request import ImageRequest, as_request
 from zai_images._api.response import ImageResponse, RawResponse
 from zai_images._batch.outbox import Outbox
-from zai_images._batch.outcomes import Done, Failed, Outcome, Unfinished
+from zai_images._batch.outcomes import Counts, Done, Failed, Outcome, Unfinished, paid
 from zai_images._batch.source import END, Source
+from zai_images._session.flight import Flight
 from zai_images._session.requester import Requester
 
 # Stopping: nothing new is sent, what is in service goes on. Cancelled: nothing is kept.
@@ -35,7 +37,9 @@ class Ending:
         crash: An error that is no item's outcome: of the input itself, or a bug.
         models: The models of which no more is sent, and why.
         unsent: What was pulled and not sent.
-        abandoned: What was sent, and whose outcome nobody gets.
+        abandoned: What was sent, and whose outcome nobody was handed.
+        finished: The outcomes that no iteration has handed out.
+        counts: The counts of those that were, or that an awaited run keeps.
     """
 
     error: ZaiImagesError | None = None
@@ -43,6 +47,8 @@ class Ending:
     models: dict[str, ZaiImagesError] = attrs.field(factory=dict)
     unsent: list[Unfinished] = attrs.field(factory=list)
     abandoned: list[Unfinished] = attrs.field(factory=list)
+    finished: list[Outcome] = attrs.field(factory=list)
+    counts: Counts = attrs.field(factory=Counts)
 
 
 class StoppedError(Exception):
@@ -66,10 +72,11 @@ class WorkerPool:
         download: bool,
         ordered: bool,
         collecting: bool,
+        ending: Ending,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.phase: Phase = "running"
-        self.ending = Ending()
+        self.ending = ending
         self._requester = requester
         self._source = source
         self._group = group
@@ -124,9 +131,29 @@ class WorkerPool:
         for worker in self._workers:
             worker.cancel()
 
-    def leftovers(self) -> list[Outcome]:
-        """Remove and return the outcomes that nobody has read."""
-        return self._outbox.rest()
+    def keep_leftovers(self) -> None:
+        """Keep the outcomes that nobody has read."""
+        for outcome in self._outbox.rest():
+            self.keep(outcome)
+
+    def keep(self, outcome: Outcome) -> None:
+        """
+        Keep an outcome that is handed to nobody now.
+
+        An awaited run has it; a streamed one was left, and what is paid stays named.
+        """
+        ending = self.ending
+        ending.finished.append(outcome)
+        self._forget(outcome.index)
+        if self._collecting:
+            ending.counts.add(outcome)
+        else:
+            ending.abandoned += paid([outcome])
+
+    def _forget(self, index: int) -> None:
+        """Take an item off the list of what was abandoned: more is known of it now."""
+        left = self.ending.abandoned
+        left[:] = [one for one in left if one.index != index]
 
     def check(self, model: str) -> None:
         """Raise an error if this model must not be sent any more."""
@@ -170,7 +197,11 @@ class WorkerPool:
         while (item := await self._pull(worker)) is not None:
             self._workers[worker] = item
             try:
-                await self._run_item(item)
+                await self._requester.finish(partial(self._run_item, item))
+            except asyncio.CancelledError:
+                if item.left:  # it goes on in the background
+                    self._set_aside(item)
+                raise
             finally:
                 self._workers[worker] = None
                 if item.resting:
@@ -206,13 +237,18 @@ class WorkerPool:
             return None
         return item
 
-    async def _run_item(self, item: "Item") -> None:
+    async def _run_item(self, item: "Item", flight: Flight | None = None) -> None:
         picture = None
+        item.flight = flight
         try:
             item.request = request = as_request(item.request)
             self.check(request.model)
             answer = await self._requester.answer(
-                request, ledger=item, ceiling=self._ceiling, batch=True
+                request,
+                ledger=item,
+                ceiling=self._ceiling,
+                batch=True,
+                flight=flight,
             )
             item.response = answer.response
             self._outbox.expect()
@@ -220,15 +256,15 @@ class WorkerPool:
                 picture = await self._requester.fetch(answer)
         except ZaiImagesError as error:
             self._heed(error, item)
-            self._outbox.put(item.failed(error), expected=item.response is not None)
+            self._deliver(item, item.failed(error))
         except StoppedError:
             self._set_aside(item)
         except asyncio.CancelledError:
             known = item.response is not None or not item.maybe_billed
-            if self.phase == "cancelled" or known:
+            if self.phase == "cancelled" or known or item.left:
                 self._set_aside(item)
             else:
-                self._outbox.put(item.stopped_short(), expected=False)
+                self._deliver(item, item.stopped_short())
             raise
         except Exception as error:  # noqa: BLE001 - not ours, so it ends the run
             self._set_aside(item)
@@ -243,7 +279,16 @@ class WorkerPool:
                 latency=answer.latency,
                 attempts=answer.attempts,
             )
-            self._outbox.put(done, expected=True)
+            self._deliver(item, done)
+
+    def _deliver(self, item: "Item", outcome: Outcome) -> None:
+        """Let the reader have an outcome, or keep it where the reader has left."""
+        if item.left:
+            self.keep(outcome)
+            return
+        if item.flight is not None:
+            item.flight.sent = False  # it is handed over
+        self._outbox.put(outcome, expected=item.response is not None)
 
     def _heed(self, error: ZaiImagesError, item: "Item") -> None:
         """Stop the batch or the model if the error asks for it."""
@@ -264,7 +309,8 @@ class WorkerPool:
             response=item.response,
             attempts=item.attempts,
         )
-        gone = item.maybe_billed or item.response is not None
+        gone = item.maybe_billed or item.response is not None or item.left
+        self._forget(item.index)
         (self.ending.abandoned if gone else self.ending.unsent).append(left)
 
 
@@ -279,6 +325,7 @@ class Item:
     """
 
     response: ImageResponse | None = None
+    flight: Flight | None = None
     pulls = True
     in_service = False
     resting = False
@@ -297,6 +344,11 @@ class Item:
     def waits(self) -> bool:
         """Whether nothing of it is at the service and nothing is known of it."""
         return not self.in_service and self.response is None
+
+    @property
+    def left(self) -> bool:
+        """Whether its worker was cancelled, and it goes on all the same."""
+        return self.flight is not None and self.flight.left
 
     async def before_send(self, request: ImageRequest, attempt: int) -> None:
         """Note that a place was found; refuse to go on where a stop came first."""
