@@ -326,7 +326,8 @@ def test_the_record_of_a_file_stays_whatever_became_of_it(book, seen, state):
     for number in (1, 2):
         book.add(PICTURE)
         book.save(number, path=f"{number}.png")
-    book.do(steps.see([(1, "elsewhere/1.png", seen)]))
+    one, _ = book.do(queries.recorded(0))
+    book.do(steps.see([(one, "elsewhere/1.png", seen)]))
 
     first, second = book.all("pictures")
     assert (first["path"], first["seen"]) == ("elsewhere/1.png", seen)
@@ -335,6 +336,16 @@ def test_the_record_of_a_file_stays_whatever_became_of_it(book, seen, state):
     assert book.states() == [state, "saved"]
     found = book.do(queries.count)
     assert (found.missing, found.changed) == (seen == "missing", seen == "changed")
+
+
+def test_what_is_seen_of_a_file_is_not_said_of_a_newer_one(book):
+    book.save(book.add(PICTURE))
+    (old,) = book.do(queries.recorded(0))
+    newer = Saved(number=1, path="b.png", size=4, sha256="cd", at=5.0)
+    book.do(steps.record(newer))
+    book.do(steps.see([(old, "a.png", "changed")]))
+
+    assert tuple(book.all("pictures")[0])[1:] == ("b.png", 4, "cd", 5.0, None)
 
 
 def test_a_fact_about_the_job_is_replaced_by_a_newer_one(book):
@@ -362,7 +373,8 @@ def full_book(book):
     book.add(PICTURE)
     book.add("maybe", wanted=0)
     book.save(book.add(PICTURE))
-    book.do(steps.see([(9, "a.png", "missing")]))
+    (one,) = book.do(queries.recorded(0))
+    book.do(steps.see([(one, "a.png", "missing")]))
     return book
 
 
