@@ -172,14 +172,19 @@ async def test_a_file_that_lost_its_end_to_zeros_is_fetched_again(
     assert pictures[0].read_bytes() == whole
 
 
-@pytest.mark.parametrize("text", [b"notes", b"notes " * 10_000])
+@pytest.mark.parametrize(
+    ("text", "moved"), [(b"notes", {State.SAVED: 1}), (b"notes " * 10_000, {})]
+)
 async def test_a_persons_own_file_in_a_pictures_place_is_never_overwritten(
-    run, pictures, folder, box, text
+    *, run, pictures, box, text, moved
 ):
+    """What is shorter may be ours and cut off, so the picture comes back beside it."""
     pictures[0].write_bytes(text)
-    await run()
+    report = await run()
 
     assert pictures[0].read_bytes() == text
+    assert report.moved == moved
+    assert report.status.changed == (not moved)
     assert box.bill.total == 3
 
 
