@@ -57,7 +57,7 @@ class TestStrangeAnswers:
     async def test_a_signed_link_in_a_strange_answer_is_kept_but_not_quoted(self):
         url = "https://e.example/a.png?Signature=s3cret"
         for body, kind in [
-            ({"success": False, "data": [{"url": url}]}, ResponseError),
+            ({"success": False, "images": [{"url": url}]}, ResponseError),
             (b'{"data":[{"url":"' + url.encode() + b'"}]} trailing', AnswerLostError),
         ]:
             async with offline(saying(body)) as one:

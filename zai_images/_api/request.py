@@ -88,6 +88,13 @@ def _extra(value: Mapping[str, Any]) -> FrozenJSON:
                 f"extra: {name!r} is a documented field; pass it as {name}=",
                 field="extra",
             )
+    if "n" in value and not (type(value["n"]) is int and value["n"] == 1):
+        raise InvalidRequestError(
+            f"extra: n={value['n']!r} asks for several pictures in one answer; a "
+            "request is for one picture, so leave n out and ask with repeat, once for "
+            "each picture",
+            field="extra",
+        )
     try:
         frozen = FrozenJSON(value)
         frozen.text.encode()
