@@ -90,9 +90,8 @@ def _extra(value: Mapping[str, Any]) -> FrozenJSON:
             )
     if "n" in value and not (type(value["n"]) is int and value["n"] == 1):
         raise InvalidRequestError(
-            f"extra: n={value['n']!r} asks for several pictures in one answer; a "
-            "request is for one picture, so leave n out and ask with repeat, once for "
-            "each picture",
+            f"extra: n cannot be {value['n']!r}, as a request is for one picture. "
+            "Leave it out; for more ask with repeat in a job, or with more requests.",
             field="extra",
         )
     try:
