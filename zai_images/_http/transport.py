@@ -210,7 +210,8 @@ class AiohttpTransport:
         if request.written:
             return self._judged(error, request)
         return ConfigurationError(
-            f"aiohttp cannot send with these settings: {self._masked(_words(error))}"
+            "aiohttp cannot send with these settings, so nothing was sent: "
+            f"{self._masked(_words(error))}"
         )
 
     def _judged(self, error: Exception, request: RequestBody) -> TransportError:
