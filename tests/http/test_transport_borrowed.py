@@ -299,5 +299,11 @@ async def test_a_middleware_that_fails_first_costs_nothing():
         with pytest.raises(ConfigurationError, match="LookupError: no token"):
             await session.generate("a fox")
         assert not (await session.check()).ok
+        elsewhere = ImageSession(
+            api_key=KEY, base_url="https://x.invalid/v1", http=http
+        )
+        async with elsewhere:  # it is asked for a list, by a GET
+            found = await elsewhere.check()
 
+        assert "LookupError: no token" in found.reason
         assert server.posts == 0
