@@ -233,6 +233,13 @@ class Call:
         if self._flight is not None:
             self._flight.response = response
         model = self._model
+        if (links := len(response.images)) > 1:
+            _log.warning(
+                "An answer has %d links; each may be billed, and the first is the "
+                "picture. All are kept in `response.images`: fetch the others with "
+                "session.download(image.url)",
+                links,
+            )
         model.retry_budget.earn()
         model.counters.took(self._request.model, self._quality, latency)
         self._announce(events.Answered, attempt=attempt.number, latency=latency)
