@@ -288,7 +288,7 @@ def raised() -> None:
     BusyError("busy", 2.5)  # type: ignore[call-arg]
 
 
-def watch(event: events.Event) -> None:
+def watch(event: events.Event) -> None:  # noqa: C901 - a case for each event
     assert_type(event.at, float)
     match event:
         case events.LimitChanged(model=model, old=old, new=new, reason=reason):

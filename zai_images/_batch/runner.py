@@ -14,12 +14,13 @@ from zai_images._api.errors import (
 from zai_images._api.request import ImageRequest, as_request
 from zai_images._batch.outcomes import (
     BatchSummary,
+    Ending,
     Failed,
     Outcome,
     Unfinished,
 )
 from zai_images._batch.source import Requests, Source
-from zai_images._batch.workers import Ending, WorkerPool
+from zai_images._batch.workers import WorkerPool
 from zai_images._session.requester import Requester
 from zai_images._session.session import ImageSession
 

@@ -12,43 +12,19 @@ import copy
 from functools import partial
 from typing import Literal
 
-import attrs
-
 from zai_images._api.errors import AnswerLostError, Billed, ZaiImagesError
 from zai_images._api.request import ImageRequest, as_request
 from zai_images._api.response import ImageResponse, RawResponse
 from zai_images._batch.outbox import Outbox
-from zai_images._batch.outcomes import Counts, Done, Failed, Outcome, Unfinished, paid
+from zai_images._batch.outcomes import Done, Ending, Failed, Outcome, Unfinished
 from zai_images._batch.source import END, Source
+from zai_images._picture.picture import Picture
+from zai_images._session.call import Answer
 from zai_images._session.flight import Flight
 from zai_images._session.requester import Requester
 
 # Stopping: nothing new is sent, what is in service goes on. Cancelled: nothing is kept.
 Phase = Literal["running", "stopping", "cancelled"]
-
-
-@attrs.define
-class Ending:
-    """
-    The reason why a batch ends, and what it leaves behind.
-
-    Attributes:
-        error: What stopped it, of this library's errors.
-        crash: An error that is no item's outcome: of the input itself, or a bug.
-        models: The models of which no more is sent, and why.
-        unsent: What was pulled and not sent.
-        abandoned: What was sent, and whose outcome nobody was handed.
-        finished: The outcomes that no iteration has handed out.
-        counts: The counts of those that were, or that an awaited run keeps.
-    """
-
-    error: ZaiImagesError | None = None
-    crash: BaseException | None = None
-    models: dict[str, ZaiImagesError] = attrs.field(factory=dict)
-    unsent: list[Unfinished] = attrs.field(factory=list)
-    abandoned: list[Unfinished] = attrs.field(factory=list)
-    finished: list[Outcome] = attrs.field(factory=list)
-    counts: Counts = attrs.field(factory=Counts)
 
 
 class StoppedError(Exception):
@@ -138,26 +114,7 @@ class WorkerPool:
     def keep_leftovers(self) -> None:
         """Keep the outcomes that nobody has read."""
         for outcome in self._outbox.rest():
-            self.keep(outcome)
-
-    def keep(self, outcome: Outcome) -> None:
-        """
-        Keep an outcome that is handed to nobody now.
-
-        An awaited run has it; a streamed one was left, and what is paid stays named.
-        """
-        ending = self.ending
-        ending.finished.append(outcome)
-        self._forget(outcome.index)
-        if self._collecting:
-            ending.counts.add(outcome)
-        else:
-            ending.abandoned += paid([outcome])
-
-    def _forget(self, index: int) -> None:
-        """Take an item off the list of what was abandoned: more is known of it now."""
-        left = self.ending.abandoned
-        left[:] = [one for one in left if one.index != index]
+            self.ending.keep(outcome, awaited=self._collecting)
 
     def check(self, model: str) -> None:
         """Raise an error if this model must not be sent any more."""
@@ -172,8 +129,7 @@ class WorkerPool:
             return
         item.pulls = False
         self._source.lock.release()
-        running = self.phase == "running"
-        if not self._idle and running and not self._source.exhausted:
+        if self.phase == "running" and not (self._idle or self._source.exhausted):
             self._hire()
 
     def rest(self, item: "Item", *, resting: bool) -> None:
@@ -203,7 +159,7 @@ class WorkerPool:
             try:
                 await self._requester.finish(partial(self._run_item, item))
             except asyncio.CancelledError:
-                if item.left:  # it goes on in the background
+                if item.flight.left:  # it goes on in the background
                     self._set_aside(item)
                 raise
             finally:
@@ -243,7 +199,7 @@ class WorkerPool:
 
     async def _run_item(self, item: "Item", flight: Flight | None = None) -> None:
         picture = None
-        item.flight = flight
+        item.flight = flight or item.flight
         try:
             item.request = request = as_request(item.request)
             self.check(request.model)
@@ -265,7 +221,7 @@ class WorkerPool:
             self._set_aside(item)
         except asyncio.CancelledError:
             known = item.response is not None or not item.maybe_billed
-            if self.phase == "cancelled" or known or item.left:
+            if self.phase == "cancelled" or known or item.flight.left:
                 self._set_aside(item)
             else:
                 self._deliver(item, item.stopped_short())
@@ -276,24 +232,14 @@ class WorkerPool:
                 raise  # the run has ended: the session tells of it
             self._crashed(error)
         else:
-            done = Done(
-                index=item.index,
-                request=request,
-                response=answer.response,
-                picture=picture,
-                queued=answer.queued,
-                latency=answer.latency,
-                attempts=answer.attempts,
-            )
-            self._deliver(item, done)
+            self._deliver(item, item.done(answer, picture))
 
     def _deliver(self, item: "Item", outcome: Outcome) -> None:
         """Let the reader have an outcome, or keep it where the reader has left."""
-        if item.left:
-            self.keep(outcome)
+        if item.flight.left:
+            self.ending.keep(outcome, awaited=self._collecting)
             return
-        if item.flight is not None:
-            item.flight.sent = False  # it is handed over
+        item.flight.sent = False  # it is handed over
         self._outbox.put(outcome, expected=item.response is not None)
 
     def _heed(self, error: ZaiImagesError, item: "Item") -> None:
@@ -315,9 +261,8 @@ class WorkerPool:
             response=item.response,
             attempts=item.attempts,
         )
-        gone = item.maybe_billed or item.response is not None or item.left
-        self._forget(item.index)
-        (self.ending.abandoned if gone else self.ending.unsent).append(left)
+        gone = item.maybe_billed or item.response is not None or item.flight.left
+        self.ending.set_aside(left, gone=gone)
 
 
 class Item:
@@ -331,7 +276,6 @@ class Item:
     """
 
     response: ImageResponse | None = None
-    flight: Flight | None = None
     pulls = True
     in_service = False
     resting = False
@@ -344,17 +288,13 @@ class Item:
         self._pool = pool
         self.index = index
         self.request = raw
+        self.flight = Flight()  # that nobody leaves, unless it is given another
         self._pulled_at = self._sent_at = pool.loop.time()
 
     @property
     def waits(self) -> bool:
         """Whether nothing of it is at the service and nothing is known of it."""
         return not self.in_service and self.response is None
-
-    @property
-    def left(self) -> bool:
-        """Whether its worker was cancelled, and it goes on all the same."""
-        return self.flight is not None and self.flight.left
 
     async def before_send(self, request: ImageRequest, attempt: int) -> None:
         """Note that a place was found; refuse to go on where a stop came first."""
@@ -380,6 +320,18 @@ class Item:
         self._served += self.latency
         if billed == "no":
             self._pool.rest(self, resting=True)
+
+    def done(self, answer: Answer, picture: Picture | None) -> Done:
+        """Build the outcome of an item whose picture was made."""
+        return Done(
+            index=self.index,
+            request=answer.request,
+            response=answer.response,
+            picture=picture,
+            queued=answer.queued,
+            latency=answer.latency,
+            attempts=answer.attempts,
+        )
 
     def failed(self, error: ZaiImagesError) -> Failed:
         """Build the outcome of an item that ended in an error."""
