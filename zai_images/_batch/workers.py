@@ -228,7 +228,7 @@ class WorkerPool:
             raise
         except Exception as error:  # not ours, so it ends the run
             self._set_aside(item)
-            if item.left:
+            if item.flight.left:
                 raise  # the run has ended: the session tells of it
             self._crashed(error)
         else:
