@@ -1,7 +1,4 @@
-"""
-Batches and jobs under other loops: whole suites, with tasks that begin at once, and
-on uvloop's loop.
-"""
+"""The whole suites of batches and jobs with tasks that begin at once, and on uvloop."""
 
 import os
 import subprocess
