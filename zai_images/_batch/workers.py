@@ -234,10 +234,9 @@ class WorkerPool:
     def _deliver(self, item: "Item", outcome: Outcome) -> None:
         """Let the reader have an outcome, or keep it where the reader has left."""
         if item.flight.left:
-            self.ending.keep(outcome, awaited=self._collecting)
-            return
+            return self.ending.keep(outcome, awaited=self._collecting)
         item.flight.sent = False  # it is handed over
-        self._outbox.put(outcome, expected=item.response is not None)
+        return self._outbox.put(outcome, expected=item.response is not None)
 
     def _heed(self, error: ZaiImagesError, item: "Item") -> None:
         """Stop the batch or the model if the error asks for it."""
