@@ -154,6 +154,9 @@ class WorkerPool:
     async def _work(self) -> None:
         worker = asyncio.current_task()
         assert worker is not None  # noqa: S101 - for the type checker
+        # An eager task would begin before it is known to the pool, and each would begin
+        # the next inside itself, to any depth.
+        await asyncio.sleep(0)
         while (item := await self._pull(worker)) is not None:
             self._workers[worker] = item
             try:
@@ -237,10 +240,9 @@ class WorkerPool:
     def _deliver(self, item: "Item", outcome: Outcome) -> None:
         """Let the reader have an outcome, or keep it where the reader has left."""
         if item.flight.left:
-            self.ending.keep(outcome, awaited=self._collecting)
-            return
+            return self.ending.keep(outcome, awaited=self._collecting)
         item.flight.sent = False  # it is handed over
-        self._outbox.put(outcome, expected=item.response is not None)
+        return self._outbox.put(outcome, expected=item.response is not None)
 
     def _heed(self, error: ZaiImagesError, item: "Item") -> None:
         """Stop the batch or the model if the error asks for it."""
