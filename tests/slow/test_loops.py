@@ -10,14 +10,12 @@ from test_package import MISSING, interpreter
 
 ROOT = Path(__file__).parents[2]
 SUITES = ("tests/batch", "tests/jobs")
-# What waits for minutes, or tells its seconds: uvloop has no virtual time. (All of
-# them are in tests/batch.)
+# Not run on uvloop, which has no virtual time: they failed or took minutes there, on a
+# crowded machine; each is still to be looked at. All of them are in tests/batch.
 VIRTUAL_TIME = (
     "test_runner.py::TestAwaited::test_a_failed_item_says_how_long_and_how_often",
     "test_runner.py::TestAwaited::test_five_places_are_kept_busy",
     "test_runner.py::TestAwaited::test_one_outcome_for_each_item_in_the_order_of_the_input",
-    "test_runner.py::TestStreamed::test_a_single_item_is_not_a_batch[a fox0]",
-    "test_runner.py::TestStreamed::test_a_single_item_is_not_a_batch[a fox1]",
     "test_runner.py::TestStreamed::test_a_slow_reader_slows_the_sending",
     "test_runner.py::TestStreamed::test_no_place_is_held_while_a_picture_is_fetched",
     "test_runner.py::TestStreamed::test_outcomes_come_as_they_finish",
@@ -70,7 +68,7 @@ def test_batches_and_jobs_pass_with_tasks_that_begin_inside_create_task(tmp_path
 
 def test_batches_and_jobs_pass_on_uvloop():
     """But for those few that need virtual time."""
-    assert len(VIRTUAL_TIME) <= 16
+    assert len(VIRTUAL_TIME) <= 14
     left_out = [f"--deselect=tests/batch/{name}" for name in VIRTUAL_TIME]
 
     assert " passed" in run(sys.executable, "--loop", "uvloop", *left_out)
