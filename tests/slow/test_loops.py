@@ -1,4 +1,4 @@
-"""Whole suites under other loops: tasks that begin at once, and uvloop's loop."""
+"""The whole suites of batches and jobs with tasks that begin at once, and on uvloop."""
 
 import os
 import subprocess

@@ -51,6 +51,8 @@ class RequestBody(BytesPayload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
+        if self.written:  # a borrowed session's middleware may try again by itself
+            raise aiohttp.ClientError("it would have been sent, and billed, twice")
         self._transport = getattr(writer, "transport", None)
         if self.expired or is_spoilt(writer) or is_dead(self._transport):
             raise ConnectionResetError("the service had closed the idle connection")
