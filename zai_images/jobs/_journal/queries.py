@@ -17,14 +17,11 @@ from zai_images.jobs._states import State
 SHARD = 1000  # files in one folder
 T = TypeVar("T")
 StatesOf = Callable[[Sequence[bytes]], dict[bytes, State]]
-_FIELDS = (
-    *("number", "key", "state", "id", "body", "attempts", "billed", "maybe", "cost"),
-    *("error", "code", "latency", "path", "size", "sha256", "seen", "saved_at"),
-)
 _RECORD = (
-    "number, key, state, id, body, sends, billed, maybe, cost, error, code, latency, "
-    "path, size, sha256, seen, at"
+    "number, key, state, id, body, sends AS attempts, billed, maybe, cost, error, "
+    "code, latency, path, size, sha256, seen, at AS saved_at"
 )
+_RECORDED = "SELECT number, path, size, sha256, seen FROM pictures"
 # Of an item that is paid: none of its links gives a picture any more.
 _DEAD = (
     "NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.number=items.number "
@@ -145,10 +142,9 @@ class Recorded:
 @on_journal
 def recorded(connection: Connection, shard: int) -> list[Recorded]:
     """Read what is recorded of the files of a thousand items."""
+    first = shard * SHARD + 1
     rows = connection.execute(
-        "SELECT number, path, size, sha256, seen FROM pictures "
-        "WHERE number BETWEEN ? AND ?",
-        (shard * SHARD + 1, (shard + 1) * SHARD),
+        f"{_RECORDED} WHERE number BETWEEN ? AND ?", (first, first + SHARD - 1)
     )
     return [Recorded(*row) for row in rows]
 
@@ -238,23 +234,24 @@ def spend(connection: Connection) -> list[Spend]:
 @on_journal
 def records_after(connection: Connection, number: int, most: int) -> list[JobRecord]:
     """Read all that is known of the next items."""
-    rows = connection.execute(
+    found = connection.execute(
         f"SELECT {_RECORD} FROM items LEFT JOIN pictures USING (number) "  # noqa: S608 - our own words
         "WHERE number > ? ORDER BY number LIMIT ?",
         (number, most),
-    ).fetchall()
-    answers: dict[int, list[bytes]] = {row[0]: [] for row in rows}
+    )
+    names = [name for name, *_ in found.description]
+    rows = [dict(zip(names, row, strict=True)) for row in found]
+    answers: dict[int, list[bytes]] = {row["number"]: [] for row in rows}
     for one, body in connection.execute(
         "SELECT number, body FROM attempts WHERE body IS NOT NULL "
         "AND number BETWEEN ? AND ? ORDER BY id",
-        (number + 1, rows[-1][0] if rows else number),
+        (number + 1, rows[-1]["number"] if rows else number),
     ):
         answers[one].append(body)
-    return [_record(row, answers[row[0]]) for row in rows]
+    return [_record(row, answers[row["number"]]) for row in rows]
 
 
-def _record(row: tuple[Any, ...], bodies: Sequence[bytes]) -> JobRecord:
-    fields = dict(zip(_FIELDS, row, strict=True))
+def _record(fields: dict[str, Any], bodies: Sequence[bytes]) -> JobRecord:
     answers = [_readable(body) for body in bodies]
     links = [found for answer in answers if (found := tuple(_links(answer)))]
     return JobRecord(
@@ -290,8 +287,6 @@ def _readable(answer: bytes) -> Any:  # noqa: ANN401 - any JSON value
 def pictures_after(connection: Connection, number: int, most: int) -> list[Recorded]:
     """Read what is recorded of the next files."""
     rows = connection.execute(
-        "SELECT number, path, size, sha256, seen FROM pictures WHERE number > ? "
-        "ORDER BY number LIMIT ?",
-        (number, most),
+        f"{_RECORDED} WHERE number > ? ORDER BY number LIMIT ?", (number, most)
     )
     return [Recorded(*row) for row in rows]

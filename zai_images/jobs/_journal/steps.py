@@ -31,7 +31,6 @@ Seen = Literal["missing", "changed", "again"]
 # A failure that the service owns up to is sent once more by the retry policy.
 _SENDABLE = (State.PENDING, State.UNKNOWN)
 _SENDABLE_AGAIN = (*_SENDABLE, State.ANSWERED)
-_UNSPENT: tuple[Literal["unknown", "dead"], ...] = ("unknown", "dead")
 _SERVICE = "service"
 _CUT_OFF = (
     "It was sent, and the process ended before an answer was known; it may be billed."
@@ -238,17 +237,18 @@ def note(connection: Connection, name: str, value: Any) -> None:  # noqa: ANN401
     )
 
 
-def _ask_again(connection: Connection, only: Literal["failed", "missing"]) -> None:
-    """Make pending what failed for free, or have what is missing fetched once more."""
-    if only == "failed":
-        rows = connection.execute("SELECT number FROM items WHERE state='failed'")
-        change = f"UPDATE items SET ended=NULL, wanted={RETRIED} WHERE number=?"  # noqa: S608 - a number of ours
-    else:
-        rows = connection.execute("SELECT number FROM pictures WHERE seen='missing'")
-        change = "UPDATE pictures SET seen='again' WHERE number=?"
-    for (number,) in rows.fetchall():
-        connection.execute(change, (number,))
-        _restate(connection, number)
+# Which items may be asked for again for free, and how: what failed for free becomes
+# pending, and what is missing is to be fetched once more.
+_ASKED_AGAIN = {
+    "failed": (
+        "SELECT number FROM items WHERE state='failed'",
+        f"UPDATE items SET ended=NULL, wanted={RETRIED} WHERE number=?",  # noqa: S608 - a number of ours
+    ),
+    "missing": (
+        "SELECT number FROM pictures WHERE seen='missing'",
+        "UPDATE pictures SET seen='again' WHERE number=?",
+    ),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -281,18 +281,20 @@ def leftovers(
         again: What is asked for again, of `failed`, `missing`, `unknown` and `dead`.
         wanted: How much an item must be wanted to be paid for once more.
     """
-    for only in ("failed", "missing"):
+    for only, (which, change) in _ASKED_AGAIN.items():
         if only in again:
-            _ask_again(connection, only)
-    unknown, dead = (
-        queries.unspent(kind, wanted=wanted)(connection) if kind in again else []
-        for kind in _UNSPENT
-    )
+            for (number,) in connection.execute(which).fetchall():
+                connection.execute(change, (number,))
+                _restate(connection, number)
+
+    def unspent(kind: Literal["unknown", "dead"]) -> list[int]:
+        return queries.unspent(kind, wanted=wanted)(connection) if kind in again else []
+
     return Leftovers(
         answered=queries.answered(connection),
         shards=queries.shards(connection),
-        unknown=unknown,
-        dead=frozenset(dead),
+        unknown=unspent("unknown"),
+        dead=frozenset(unspent("dead")),
     )
 
 
