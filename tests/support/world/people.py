@@ -1,0 +1,185 @@
+"""What people do to a job's folder, and what they may then rely on."""
+
+import hashlib
+import random
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import attrs
+from support.judge.paid_service import picture
+
+
+def digest(path: Path) -> str:
+    """Hash a file as it is."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def with_text(data: bytes) -> bytes:
+    """Add a text chunk to a PNG, as an image editor does."""
+    end = data.rindex(b"IEND") - 4
+    body = b"tEXt" + b"Comment\0mine"
+    chunk = struct.pack(">I", len(body) - 4) + body
+    return data[:end] + chunk + struct.pack(">I", zlib.crc32(body)) + data[end:]
+
+
+@attrs.define
+class People:
+    """
+    People who use the same folder.
+
+    Attributes:
+        theirs: Files that a person made or changed, by path within the job, and hash.
+        removed: Files that a person removed, with what was in them.
+        torn: Files that lost their end.
+        moved: Files that have another name now.
+        away: Where a folder is that was moved away, and where it was.
+    """
+
+    place: Path
+    job: Path
+    dice: random.Random
+    theirs: dict[Path, str] = attrs.field(factory=dict)
+    removed: set[Path] = attrs.field(factory=set)
+    torn: set[Path] = attrs.field(factory=set)
+    moved: dict[Path, Path] = attrs.field(factory=dict)
+    away: tuple[Path, Path] | None = None
+
+    def pictures(self) -> list[Path]:
+        """List the pictures that nobody has touched."""
+        touched = {*self.theirs, *self.torn, *self.moved.values()}
+        found = sorted(self.job.glob("pictures/*/*.png"))
+        return [one for one in found if one not in touched]
+
+    def do(self, what: str) -> bool:
+        """Do something, if there is anything to do it to."""
+        return bool(getattr(self, f"_{what}")())
+
+    def _one(self) -> Path | None:
+        found = self.pictures()
+        return self.dice.choice(found) if found else None
+
+    def _edit(self) -> bool:
+        if (one := self._one()) is None:
+            return False
+        one.write_bytes(with_text(one.read_bytes()))
+        self.theirs[one] = digest(one)
+        return True
+
+    def _replace(self) -> bool:
+        """Put another picture of one's own under the same name."""
+        if (one := self._one()) is None:
+            return False
+        one.write_bytes(picture(f"own {self.dice.random()}", 900))
+        self.theirs[one] = digest(one)
+        return True
+
+    def _delete(self) -> bool:
+        if (one := self._one()) is None:
+            return False
+        one.unlink()
+        self.removed.add(one)
+        return True
+
+    def _tear(self) -> bool:
+        if (one := self._one()) is None:
+            return False
+        whole = one.read_bytes()
+        one.write_bytes(whole[: self.dice.randrange(len(whole) - 20)])
+        self.torn.add(one)
+        return True
+
+    def _rename(self) -> bool:
+        if (one := self._one()) is None:
+            return False
+        target = one.with_name(f"my fox {len(self.moved)}.png")
+        one.rename(target)
+        self.moved[one] = target
+        return True
+
+    def _sort(self) -> bool:
+        """Move a picture into a folder of one's own within the job's."""
+        if (one := self._one()) is None:
+            return False
+        folder = self.job / "pictures" / "best"
+        folder.mkdir(exist_ok=True)
+        target = folder / f"{len(self.moved)}.png"
+        one.rename(target)
+        self.moved[one] = target
+        return True
+
+    def _own_file(self) -> bool:
+        """Have a file of one's own where a picture would be."""
+        folder = self.job / "pictures" / "000"
+        number = self.dice.randint(1, 9)
+        target = folder / f"{number:06d}.png"
+        if not folder.is_dir() or target.exists() or target in self.moved:
+            return False
+        if target in self.removed:
+            return False
+        target.write_bytes(picture(f"own {self.dice.random()}", 900))
+        self.theirs[target] = digest(target)
+        return True
+
+    def _notes(self) -> bool:
+        """Leave what file browsers and people leave."""
+        folder = self.job / "pictures"
+        if not folder.is_dir():
+            return False
+        for name in (".DS_Store", "notes.txt"):
+            (folder / name).write_text("notes")
+            self.theirs[folder / name] = digest(folder / name)
+        return True
+
+    def _unlock(self) -> bool:
+        lock = self.job / ".lock"
+        there = lock.exists()
+        lock.unlink(missing_ok=True)
+        return there
+
+    def _take_away(self) -> bool:
+        """Take the pictures away, as a disk that is not mounted does."""
+        whole = self.job / "pictures"
+        source = self.dice.choice([whole, whole / "000"])
+        if self.away is not None or not self.pictures() or self.theirs:
+            return False
+        target = self.place / "elsewhere"
+        source.rename(target)
+        if source == whole and self.dice.random() < 0.5:
+            source.mkdir()  # the place where a disk is mounted
+        self.away = (source, target)
+        return True
+
+    def bring_back(self) -> None:
+        """Put back what was taken away."""
+        if self.away is None:
+            return
+        source, target = self.away
+        self.away = None
+        if source.exists():
+            for left in source.iterdir():
+                assert not left.is_dir() or not any(left.iterdir()), (
+                    f"something was written to {left} while the pictures were away"
+                )
+            shutil.rmtree(source)
+        target.rename(source)
+
+    def check(self) -> None:
+        """What is theirs is as they left it."""
+        for path, found in self.theirs.items():
+            assert path.is_file(), f"a person's file is gone: {path}"
+            assert digest(path) == found, f"a person's file was overwritten: {path}"
+
+
+DOINGS = (
+    "edit",
+    "replace",
+    "delete",
+    "tear",
+    "rename",
+    "sort",
+    "own_file",
+    "notes",
+    "unlock",
+)
