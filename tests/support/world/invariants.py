@@ -13,7 +13,6 @@ from typing import Any
 import attrs
 from support.judge.paid_service import content
 from support.world.ledger import Ledger, Sale
-from support.world.people import People
 from support.world.service import FAILED
 
 STATES = ("pending", "sent", "answered", "saved", "failed", "refused", "unknown")
@@ -122,9 +121,9 @@ def check_counts(look: Look, ledger: Ledger) -> None:
         )
 
 
-def check_exact(look: Look, ledger: Ledger, expected: Expected) -> None:
+def check_exact(look: Look, ledger: Ledger, expected: Expected, *, ahead: bool) -> None:
     """Where nothing was ambiguous, what is said to be billed is what was paid."""
-    if "missing" not in look.status:
+    if not ahead:
         return
     billed, maybe = look.sum("billed"), look.sum("maybe")
     unclear = {
@@ -146,6 +145,8 @@ def check_traced(
     ledger: Ledger,
     expected: Expected,
     place: Path,
+    *,
+    ahead: bool,
 ) -> None:
     """Every paid prompt has an item that knows, and every answer a trace."""
     records = Counter[str]() if look is None else look.of(*PAID)
@@ -162,6 +163,8 @@ def check_traced(
         kept = sale.told and sale.life not in expected.unsafe
         if not (kept or sale.fetched) or f"/p/{sale.number}.png" in text:
             continue
+        if not ahead and expected.again[sale.prompt]:
+            continue  # the later answer was all that was kept
         if beside is None:
             beside = "".join(_texts([place, place.parent / "state"]))
         if f"/p/{sale.number}.png" in beside:
@@ -181,7 +184,7 @@ def _texts(folders: Iterable[Path]) -> Iterable[str]:
                 yield path.read_text("utf-8", errors="replace")
 
 
-def check_files(look: Look, ledger: Ledger, people: People) -> None:
+def check_files(look: Look, ledger: Ledger, people: Any) -> None:
     """Every saved picture is whole, of its own prompt and no other's."""
     seen: defaultdict[str, list[int]] = defaultdict(list)
     for one in look.records:
@@ -202,3 +205,22 @@ def check_files(look: Look, ledger: Ledger, people: People) -> None:
     for path in people.job.rglob("*.png"):
         if path not in people.torn:
             assert content(path.read_bytes()) != "damaged", f"half a picture: {path}"
+
+
+def check_calls(told: Mapping[str, Any], ledger: Ledger, *, ahead: bool) -> None:
+    """The session's counts are the bill, and each request has an end."""
+    if told.get("error") == "CancelledError":
+        return  # whoever is cancelled before anything runs has nothing to tell
+    paid = ledger.paid.total()
+    most = told["billed"] + told["maybe"]
+    assert told["billed"] <= paid <= most, f"paid {paid}: {told}"
+    unclear = [x for x in ledger.sales if not (x.free or x.told)]
+    if not unclear and told["ended"] is None:
+        assert told["maybe"] == 0, f"nothing was unclear: {told}"
+    ends = [one["index"] for one in (*told["outcomes"], *told["finished"])]
+    assert len(set(ends)) == len(ends), f"an item ended twice: {ends}"
+    if told["ended"] == "CancelledError" and not ahead:
+        return
+    ended = {f"prompt {index}" for index in ends} | set(told["abandoned"])
+    lost = {sale.prompt for sale in ledger.sales if not sale.free} - ended
+    assert not lost, f"sent, and nobody tells of it: {lost}: {told}"

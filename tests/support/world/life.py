@@ -6,7 +6,6 @@ time. The service is on the same loop; the disk's troubles are the shim's.
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -18,22 +17,25 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 from support.world.clock import VirtualLoop, Wall, watch_threads
 from support.world.ledger import Ledger
 from support.world.service import KEY, PATH, PORT, Service
 
 import zai_images.cli
 from zai_images import (
+    BatchRun,
     BatchRunner,
     Failed,
     ImageSession,
     SessionConfig,
     ZaiImagesError,
 )
-from zai_images.jobs import ImageJob, JobReport
+from zai_images.jobs import ImageJob, JobError, JobReport
 
 DAYS = 3 * 86400.0  # no life may take longer on its own clock
 UNTYPED, UNHEARD, ENDLESS = 71, 72, 73  # exit codes
+_SUMS = ("total", "billed", "maybe_billed")
 
 
 class Life:
@@ -43,7 +45,8 @@ class Life:
         self.told = told
         self._log = os.open(told["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self.loop = VirtualLoop()
-        self.loop.wall = Wall()
+        self.wall = self.loop.wall = Wall()
+        self.jumped = 0.0
         self.loop.set_exception_handler(self._unheard)
         self.faults: list[str] = []
         self.job: ImageJob | None = None
@@ -61,6 +64,7 @@ class Life:
                 note=self.note,
                 address=told["address"],
                 on_told=self._thaw,
+                true_time=lambda: time.time() - self.jumped,
             )
             self.service.listen()
         self.loop.call_soon(self._begin)
@@ -101,8 +105,8 @@ class Life:
         os.kill(os.getpid(), number)
 
     def _on_jump(self, seconds: float) -> None:
-        assert self.loop.wall is not None
-        self.loop.wall.move(seconds)
+        self.wall.move(seconds)
+        self.jumped += seconds
 
     def _on_stop(self) -> None:
         if self.job is not None:
@@ -123,7 +127,9 @@ class Life:
             self._frozen = 0.0
 
     def _on_pause(self, name: str) -> None:
-        """Stand still while others do what they do."""
+        """Stand still while others do what they do, if the job is open."""
+        if self.job is None:
+            return
         Path(self.told["said"], f"paused-{name}").touch()
         go = Path(self.told["said"], f"go-{name}")
         while not go.exists():
@@ -217,77 +223,111 @@ class Life:
                     on_unknown=told["on_unknown"],
                     limit=told["limit"],
                 )
+            self.job = None
         return _told(report)
 
     def _batch(self) -> int:
         return self._python(self._run_batch)
 
     async def _run_batch(self) -> dict[str, Any]:
-        told, found = self.told, []
+        told = self.told
+        found: list[Any] = []
         async with self._session() as session:
             runner = BatchRunner(session, limit=told["limit"], download=True)
             run = runner.run(told["requests"])
             ended = None
             try:
-                if told["how"] == "await":
-                    found = list(await run)
-                else:
-                    async with run:
-                        async for outcome in run:
-                            found.append(outcome)
-                            if len(found) == told["leave"]:
-                                if told["how"] == "stop":
-                                    run.stop()
-                                else:
-                                    break
+                await self._follow(run, found)
             except (ZaiImagesError, asyncio.CancelledError) as error:
                 ended = type(error).__name__
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.sleep(0)
-            finished = list(getattr(run, "finished", []))
-            abandoned = list(run.abandoned)
+            # What was awaited whole is there twice.
+            finished = [] if ended is None and told["how"] == "await" else run.finished
             stats = session.stats()
-        return {
-            "ended": ended,
-            "outcomes": [_outcome(one) for one in found],
-            "finished": [_outcome(one) for one in finished],
-            "abandoned": len(abandoned),
-            "billed": stats.billed,
-            "maybe": stats.maybe_billed,
-        }
+            return {
+                "ended": ended,
+                "outcomes": [_outcome(one) for one in found],
+                "finished": [_outcome(one) for one in finished],
+                "abandoned": [_prompt(one.request) for one in run.abandoned],
+                "billed": stats.billed,
+                "maybe": stats.maybe_billed,
+            }
+
+    async def _follow(self, run: BatchRun, found: list[Any]) -> None:
+        how, most = self.told["how"], self.told["leave"]
+        if how == "await":
+            found += await run
+            return
+        async with run:
+            async for outcome in run:
+                found.append(outcome)
+                if len(found) == most and how == "stop":
+                    run.stop()
+                if len(found) == most and how == "leave":
+                    return
 
     def _calls(self) -> int:
         return self._python(self._make_calls)
 
     async def _make_calls(self) -> dict[str, Any]:
+        requests = self.told["requests"]
+        outcomes: list[dict[str, Any]] = []
+        abandoned: list[str] = []
+        ended = None
         async with self._session() as session:
 
-            async def one(request: Any, patience: float | None) -> dict[str, Any]:
+            async def one(index: int, patience: float | None) -> None:
                 try:
                     async with asyncio.timeout(patience):
-                        picture = await session.generate_picture(request)
-                except TimeoutError:
-                    return {"error": "TimeoutError", "billed": "maybe"}
+                        await session.generate_picture(requests[index])
+                except (TimeoutError, asyncio.CancelledError) as error:
+                    abandoned.append(requests[index])
+                    if isinstance(error, asyncio.CancelledError):
+                        raise
                 except ZaiImagesError as error:
-                    return {"error": type(error).__name__, "billed": error.billed}
-                return {"error": None, "billed": "yes", "size": len(picture.data)}
+                    outcomes.append({"index": index, "error": type(error).__name__})
+                else:
+                    outcomes.append({"index": index, "error": None})
 
-            both = zip(self.told["requests"], self.told["patience"], strict=True)
-            found = await asyncio.gather(*(one(*pair) for pair in both))
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for index, patience in enumerate(self.told["patience"]):
+                        group.create_task(one(index, patience))
+            except asyncio.CancelledError:
+                ended = "CancelledError"
             stats = session.stats()
-        return {
-            "outcomes": found,
-            "billed": stats.billed,
-            "maybe": stats.maybe_billed,
-        }
+            return {
+                "ended": ended,
+                "outcomes": outcomes,
+                "finished": [],
+                "abandoned": abandoned,
+                "billed": stats.billed,
+                "maybe": stats.maybe_billed,
+            }
 
     def _look(self) -> int:
         """Ask the program itself what it knows: `status` and `export`."""
-        code = 0
-        for command in (("status", self.told["folder"], "--json"),):
-            code = code or _main(*command)
+        folder = self.told["folder"]
+        if not self.told["by_command"]:
+            with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+                return runner.run(self._look_on())
+        code = _main("status", folder, "--json")
         sys.stdout.write("\n---\n")
-        return code or _main("export", self.told["folder"])
+        return code or _main("export", folder)
+
+    async def _look_on(self) -> int:
+        try:
+            async with ImageJob.open(self.told["folder"], read_only=True) as job:
+                found = await job.status()
+                records = [attrs.asdict(one) async for one in job.records()]
+        except JobError as error:
+            sys.stderr.write(str(error))
+            return 2
+        sums = {name: getattr(found, name) for name in _SUMS}
+        status = attrs.asdict(found) | sums
+        texts = [json.dumps(status, default=str), "\n---"]
+        texts += [json.dumps(one, default=str) for one in records]
+        sys.stdout.write("\n".join([*texts, ""]))
+        return 0
 
 
 def _main(*arguments: str) -> int:
@@ -309,6 +349,10 @@ def _told(report: JobReport) -> dict[str, Any]:
         "moved": {str(state): number for state, number in report.moved.items()},
         "billed": report.status.billed,
     }
+
+
+def _prompt(request: Any) -> str:
+    return str(getattr(request, "prompt", request))
 
 
 def _outcome(one: Any) -> dict[str, Any]:

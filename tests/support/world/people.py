@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 from support.judge.paid_service import picture
+from support.world.invariants import Look
 
 
 def digest(path: Path) -> str:
@@ -34,6 +35,7 @@ class People:
         removed: Files that a person removed, with what was in them.
         torn: Files that lost their end.
         moved: Files that have another name now.
+        back: Files that were removed, and asked for again.
         away: Where a folder is that was moved away, and where it was.
     """
 
@@ -44,6 +46,7 @@ class People:
     removed: set[Path] = attrs.field(factory=set)
     torn: set[Path] = attrs.field(factory=set)
     moved: dict[Path, Path] = attrs.field(factory=dict)
+    back: set[Path] = attrs.field(factory=set)
     away: tuple[Path, Path] | None = None
 
     def pictures(self) -> list[Path]:
@@ -164,6 +167,16 @@ class People:
                 )
             shutil.rmtree(source)
         target.rename(source)
+
+    def asked_back(self) -> None:
+        """Allow what was removed to be fetched again."""
+        self.back |= self.removed
+
+    def mended(self, look: Look) -> None:
+        """Expect torn files to be whole again, but where no link gives them."""
+        saved = {one["path"] for one in look.records if one["state"] == "saved"}
+        names = {path: path.relative_to(self.job).as_posix() for path in self.torn}
+        self.torn = {path for path, name in names.items() if name not in saved}
 
     def check(self) -> None:
         """What is theirs is as they left it."""
