@@ -97,6 +97,9 @@ class _Selector(selectors.DefaultSelector):
     loop: "VirtualLoop"
 
     def select(self, timeout: float | None = None) -> Any:
+        if self.loop.blind:
+            self.loop.blind = False
+            return []
         found = super().select(0)
         if found or (timeout is not None and timeout <= 0):
             return found
@@ -135,6 +138,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     Attributes:
         held: How many hold up a thread, so that it is not waited for.
+        blind: Whether the next look at the sockets sees none, as that does which a
+            signal interrupts and whose time is over.
         wall: The wall clock that goes with it.
     """
 
@@ -145,6 +150,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._clock_resolution = 1e-6
         self._now = 1000.0
         self.held = 0
+        self.blind = False
         self.wall: Wall | None = None
 
     def time(self) -> float:

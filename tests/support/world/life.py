@@ -63,7 +63,7 @@ class Life:
                 told=told["service"],
                 note=self.note,
                 address=told["address"],
-                on_told=self._thaw,
+                on_told=self._freeze,
                 true_time=lambda: time.time() - self.jumped,
             )
             self.service.listen()
@@ -120,11 +120,24 @@ class Life:
         """Be stopped as soon as an answer has come, and go on long afterwards."""
         self._frozen = seconds
 
-    def _thaw(self) -> None:
-        if self._frozen:
-            self.note(f"stopped for {self._frozen} s")
-            self.loop.pass_(self._frozen)
-            self._frozen = 0.0
+    def _freeze(self) -> None:
+        """
+        Stand still for some time, in which the service does not.
+
+        What it answers lies in the sockets when this process goes on, and every
+        deadline is past: in one turn of the loop the answers are written, then time
+        passes.
+        """
+        seconds, self._frozen = self._frozen, 0.0
+        if not seconds or self.service is None:
+            return
+        self.note(f"stopped for {seconds} s")
+        self.service.hurry(seconds)
+        self.loop.call_soon(self._go_on, seconds)
+
+    def _go_on(self, seconds: float) -> None:
+        self.loop.pass_(seconds)
+        self.loop.blind = True
 
     def _on_pause(self, name: str) -> None:
         """Stand still while others do what they do, if the job is open."""

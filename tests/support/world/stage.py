@@ -66,10 +66,7 @@ class Stage:
         address: The service's, on loopback; no other world at the same time has it.
     """
 
-    def __init__(
-        self, client: Client, folder: Path, seed: int, address: str, *, ahead: bool
-    ) -> None:
-        self._ahead = ahead
+    def __init__(self, client: Client, folder: Path, seed: int, address: str) -> None:
         self.kinds: set[str] = set()
         self.look: Look | None = None
         self.lives = 0
@@ -220,9 +217,7 @@ class Stage:
         check_twice(self.ledger, self.expected)
         self.look = self._looked(people.job, by_command=by_command)
         people.check()
-        check_traced(
-            self.look, self.ledger, self.expected, self.place, ahead=self._ahead
-        )
+        check_traced(self.look, self.ledger, self.expected, self.place)
         if self.look is not None:
             check_counts(self.look, self.ledger)
             check_files(self.look, self.ledger, people)

@@ -24,24 +24,10 @@ from support.world.people import DOINGS, People
 from support.world.service import HOSTS, VERDICTS
 from support.world.stage import Asked, Stage
 
-from zai_images.jobs import JobStatus
-
 WRITES = ("write", "allocate", "truncate", "sync", "rename", "mkdir")
 JUMP = 9e5  # seconds: ten days, either way
-# Kinds that wait for what is being built: see `World.ahead`.
-AHEAD = frozenset(
-    {
-        "edit",
-        "replace",
-        "own_file",
-        "take_away",
-        "rename",
-        "sort",
-        "beside an error",
-        "gateway's words",
-        "408",
-    }
-)
+# Kinds that wait for what is being built.
+PENDING = frozenset({"beside an error", "gateway's words", "408", "freeze"})
 
 
 class EscapedError(AssertionError):
@@ -56,19 +42,15 @@ class World:
         client: Its processes.
         folder: Where it may write.
         seed: What decides everything.
-        ahead: Whether the package has what `AHEAD` needs.
     """
 
-    def __init__(
-        self, client: Client, folder: Path, seed: int, *, ahead: bool | None = None
-    ) -> None:
+    def __init__(self, client: Client, folder: Path, seed: int) -> None:
         self._dice = random.Random(seed)
         self._seed = seed
         self._folder = folder
         low = [seed >> 14 & 127, seed >> 7 & 127, seed & 127 | 128]
         address = ".".join(map(str, [127, *low]))
-        self.ahead = hasattr(JobStatus(), "missing") if ahead is None else ahead
-        self.stage = Stage(client, folder, seed, address, ahead=self.ahead)
+        self.stage = Stage(client, folder, seed, address)
 
     @property
     def kinds(self) -> set[str]:
@@ -109,9 +91,8 @@ class World:
             "verdicts": {name: dice.uniform(0.05, 0.25) for name in verdicts},
             "hosts": {name: dice.uniform(0.05, 0.3) for name in hosts},
         }
-        if not self.ahead:
-            for name in AHEAD:
-                mood["verdicts"].pop(name, None)
+        for name in PENDING:
+            mood["verdicts"].pop(name, None)
         if dice.random() < 0.2:
             mood["limit"] = dice.randint(1, 3)
             met("service: few places")
@@ -137,7 +118,7 @@ class World:
         """Stop the process for long, with an answer in its socket, in some lives."""
         dice = self._dice
         event = [dice.uniform(0, 30), "freeze", dice.uniform(200, 9000)]
-        if dice.random() < 0.15 and self.ahead:
+        if dice.random() < 0.15 and "freeze" not in PENDING:
             asked.events.append(event)
             self.stage.met("time: the process is stopped")
 
@@ -171,7 +152,7 @@ class World:
         stage.note(str(asked))
         ran = stage.live(asked)
         check_twice(stage.ledger, stage.expected)
-        check_calls(json.loads(ran.out), stage.ledger, ahead=self.ahead)
+        check_calls(json.loads(ran.out), stage.ledger)
 
 
 class JobWorld:
@@ -205,7 +186,7 @@ class JobWorld:
             for _ in range(dice.choice([0, 0, 1, 2])):
                 self._do(dice.choice(DOINGS))
             away = dice.random() < 0.1
-            if away and self._world.ahead and self._people.do("take_away"):
+            if away and self._people.do("take_away"):
                 self._without_pictures()
             else:
                 self._trouble()
@@ -216,8 +197,6 @@ class JobWorld:
         self._stage.check(self._people, by_command=self._by_command)
 
     def _do(self, what: str) -> None:
-        if what in AHEAD and not self._world.ahead:
-            return
         if self._people.do(what):
             self._stage.note(f"people: {what}")
             self._stage.met(f"people: {what}")
@@ -241,7 +220,7 @@ class JobWorld:
             {"run": 6, "resend": 2, "unknown": 1, "failed": 1, "missing": 1, "mix": 2}
         )
         retried = act in ("unknown", "failed", "missing")
-        if retried and (self._stage.look is None or not self._world.ahead):
+        if retried and self._stage.look is None:
             act = "run"
         if act in ("resend", "unknown"):
             asked.more["on_unknown"] = "resend"
@@ -370,8 +349,7 @@ class JobWorld:
         asked.events.append([at, *what])
         if twice and what != ["stop"]:
             asked.events.append([at + dice.uniform(0, 8), *what])
-        cut_off = twice and what != ["stop"]
-        if cut_off or (what == ["cancel"] and not self._world.ahead):
+        if twice and what != ["stop"]:
             stage.expected.unsafe.add(stage.lives)  # some answers may be unread
         stage.live(asked)
         stage.met(f"stopped: {what[0]}{' twice' if twice else ''}")
@@ -398,20 +376,18 @@ class JobWorld:
         stage, unlocked = self._stage, self._dice.random() < 0.5
 
         def work() -> None:
-            if unlocked and self._world.ahead:
+            if unlocked:
                 (self._people.job / ".lock").unlink()
             ran = stage.second(self._asked())
             told = json.loads(ran.out)
             assert told["error"] == "JobError", f"it was not refused: {told}"
-            how = " without a lock" if unlocked and self._world.ahead else ""
+            how = " without a lock" if unlocked else ""
             stage.met(f"started twice{how}")
 
         self._paused(asked, work)
 
     def _with_moved(self, asked: Asked) -> None:
         """Move the folder away under the run, or put another in its place."""
-        if not self._world.ahead:
-            return self._with_nothing(asked)
         job, stage = self._people.job, self._stage
         replaced = self._dice.random() < 0.5
         moved = stage.place / "moved"
@@ -427,7 +403,7 @@ class JobWorld:
 
         ran = self._paused(asked, work)
         if not sent:
-            return None
+            return
         if job.exists():
             assert not (job / "job.sqlite").exists(), "it began another journal"
             job.rename(stage.place / f"strange {stage.lives}")
@@ -435,7 +411,6 @@ class JobWorld:
         told = json.loads(ran.out)
         if len(stage.ledger.sales) > sent[0] + 1:  # one may have been on its way
             raise AssertionError(f"it went on in a folder that was moved: {told}")
-        return None
 
     def _without_pictures(self) -> None:
         """Run while the pictures are away: nothing may be fetched or paid."""
@@ -473,7 +448,7 @@ class JobWorld:
         assert not left, f"all is well, and still left: {left}"
         self._people.mended(stage.look)
         self._check()
-        check_exact(stage.look, stage.ledger, stage.expected, ahead=self._world.ahead)
+        check_exact(stage.look, stage.ledger, stage.expected)
         before = self._traffic()
         stage.live(self._asked())
         assert self._traffic() == before, "it does not rest"
