@@ -13,7 +13,7 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 
-pytest_plugins = ["support.judge.fixtures", "support.tried"]
+pytest_plugins = ["support.judge.fixtures", "support.tried", "support.world.fixtures"]
 
 _numbers = itertools.count()
 
