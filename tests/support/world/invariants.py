@@ -199,6 +199,12 @@ def check_files(look: Look, ledger: Ledger, people: Any) -> None:
             assert content(path.read_bytes()) != "damaged", f"half a picture: {path}"
 
 
+def check_budget(ledger: Ledger, life: int, most: int | None) -> None:
+    """No life pays for more than it was allowed, what is in flight counted."""
+    risky = [x for x in ledger.sales if x.life == life and not x.free]
+    assert most is None or len(risky) <= most, f"{len(risky)} with a cap of {most}"
+
+
 def check_calls(told: Mapping[str, Any], ledger: Ledger) -> None:
     """The session's counts are the bill, and each request has an end."""
     if told.get("error") == "CancelledError":

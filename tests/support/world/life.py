@@ -215,7 +215,7 @@ class Life:
         config = SessionConfig(
             api_key=KEY, base_url=self._base_url, **self.told.get("config", {})
         )
-        return ImageSession(config)
+        return ImageSession(config, max_pictures=self.told.get("budget"))
 
     def _job(self) -> int:
         return self._python(self._run_job)

@@ -35,7 +35,7 @@ class People:
         removed: Files that a person removed, with what was in them.
         torn: Files that lost their end.
         moved: Files that have another name now.
-        back: Files that were removed, and asked for again.
+        asked: Files that were removed, and asked for again.
         away: Where a folder is that was moved away, and where it was.
     """
 
@@ -46,7 +46,7 @@ class People:
     removed: set[Path] = attrs.field(factory=set)
     torn: set[Path] = attrs.field(factory=set)
     moved: dict[Path, Path] = attrs.field(factory=dict)
-    back: set[Path] = attrs.field(factory=set)
+    asked: set[Path] = attrs.field(factory=set)
     away: tuple[Path, Path] | None = None
 
     def pictures(self) -> list[Path]:
@@ -135,6 +135,24 @@ class People:
             self.theirs[folder / name] = digest(folder / name)
         return True
 
+    def _move_job(self) -> bool:
+        """Give the whole job another name."""
+        old, new = self.job, self.job.with_name(f"{self.job.name}-")
+        if not old.is_dir():
+            return False
+        old.rename(new)
+
+        def there(path: Path) -> Path:
+            return new / path.relative_to(old)
+
+        self.job = new
+        self.theirs = {there(path): found for path, found in self.theirs.items()}
+        self.moved = {there(a): there(b) for a, b in self.moved.items()}
+        self.removed = set(map(there, self.removed))
+        self.torn = set(map(there, self.torn))
+        self.asked = set(map(there, self.asked))
+        return True
+
     def _unlock(self) -> bool:
         lock = self.job / ".lock"
         there = lock.exists()
@@ -170,7 +188,7 @@ class People:
 
     def asked_back(self) -> None:
         """Allow what was removed to be fetched again."""
-        self.back |= self.removed
+        self.asked |= self.removed
 
     def mended(self, look: Look) -> None:
         """Expect torn files to be whole again, but where no link gives them."""
@@ -178,13 +196,32 @@ class People:
         names = {path: path.relative_to(self.job).as_posix() for path in self.torn}
         self.torn = {path for path, name in names.items() if name not in saved}
 
+    def check_found(self, look: Look) -> None:
+        """What they did is known: what is gone, what is changed, what was moved."""
+        saved = [one for one in look.records if one["state"] == "saved"]
+        paths = {self.job / one["path"]: one for one in saved}
+        gone = [one for one in paths if not one.exists()]
+        assert look.status["missing"] == len(gone), (look.status, gone)
+        changed = [
+            path
+            for path, one in paths.items()
+            if path.exists() and digest(path) != one["sha256"]
+        ]
+        assert look.status["changed"] == len(changed), (look.status, changed)
+        for source, target in self.moved.items():
+            assert target in paths, f"{source} was moved to {target}: not found there"
+
     def check(self) -> None:
-        """What is theirs is as they left it."""
+        """What is theirs is as they left it, and what they removed stays away."""
+        for path in self.removed - self.asked:
+            assert not path.exists(), f"removed by a person, and there again: {path}"
         for path, found in self.theirs.items():
             assert path.is_file(), f"a person's file is gone: {path}"
             assert digest(path) == found, f"a person's file was overwritten: {path}"
 
 
+# What they do to a folder, whether or not its job runs, or between two runs alone.
+BETWEEN = ("move_job",)
 DOINGS = (
     "edit",
     "replace",

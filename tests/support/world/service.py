@@ -59,6 +59,7 @@ VERDICTS: Mapping[str, Verdict] = {
     "beside an error": Verdict(),
     "with more fields": Verdict(),
     "in pieces": Verdict(),
+    "then closed": Verdict(),
     # Paid, and no usable answer.
     "never": Verdict(),
     "closed": Verdict(),
@@ -90,6 +91,7 @@ USABLE = (
     "beside an error",
     "with more fields",
     "in pieces",
+    "then closed",
 )
 FAILED = ("failed", "failed, paid")
 HOSTS = (
@@ -102,6 +104,7 @@ HOSTS = (
     "slow",
     "other bytes",
     "closed",
+    "redirect",
 )
 
 
@@ -134,6 +137,7 @@ class Service:
     on_told: Any = None
     began: float = 0.0
     tasks: set[Any] = attrs.field(factory=set)
+    working: set[Any] = attrs.field(factory=set)
     waits: dict[asyncio.Future[None], float] = attrs.field(factory=dict)
 
     def listen(self) -> None:
@@ -146,14 +150,30 @@ class Service:
         self.socket.listen(200)
 
     async def serve(self) -> None:
-        """Serve until it is cancelled."""
+        """Serve until it is cancelled; while it is down it takes no connections."""
         self.began = asyncio.get_running_loop().time()
-        server = await asyncio.start_server(self._connection, sock=self.socket)
+        begins, ends = self.told.get("down") or (0, 0)
         try:
-            await server.serve_forever()
+            if ends:
+                await self._serve(begins)
+                for task in self.tasks - self.working:
+                    task.cancel()  # connections with nothing to do
+                await asyncio.sleep(ends - begins)
+                self.listen()
+            await self._serve(None)
         finally:
             for task in self.tasks:
                 task.cancel()
+
+    async def _serve(self, seconds: float | None) -> None:
+        server = await asyncio.start_server(self._connection, sock=self.socket)
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.get_running_loop().create_future()
+        except TimeoutError:
+            self.note("takes no connections")
+        finally:
+            server.close()
 
     async def _connection(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -178,6 +198,19 @@ class Service:
             (int(x[15:]) for x in lines if x.lower().startswith("content-length:")), 0
         )
         body = await reader.readexactly(length)
+        self.working.add(task := asyncio.current_task())
+        try:
+            return await self._obey(reader, writer, first, body)
+        finally:
+            self.working.discard(task)
+
+    async def _obey(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        first: str,
+        body: bytes,
+    ) -> bool:
         method, target, _ = first.split(" ")
         if method == "POST":
             return await self._generate(reader, writer, json.loads(body)["prompt"])
@@ -288,7 +321,7 @@ class Service:
                 self.on_told()
         if name == "twice":
             await _reply(writer, verdict.status, answer)
-        return True
+        return name != "then closed"
 
     def _body(self, name: str, number: int) -> Any:
         verdict, link = VERDICTS[name], {"url": self.link(number)}
@@ -329,6 +362,9 @@ class Service:
         if name in ("fresh 404", "gone"):
             status = 410 if name == "gone" else 404
             return await _reply(writer, status, b"none", kind=_PLAIN)
+        if name == "redirect":
+            writer.write(_head(302, 0, _PLAIN, f"Location: {self.link(number)}"))
+            return True
         if name == "503":
             return await _reply(writer, 503, b"later", kind=_PLAIN)
         if name == "page":
@@ -388,7 +424,7 @@ async def _dribble(writer: asyncio.StreamWriter, body: bytes, slowly: bool) -> b
     return True
 
 
-def _head(status: int, length: int, kind: str) -> bytes:
-    return (
-        f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {length}"
-    ).encode() + b"\r\n\r\n"
+def _head(status: int, length: int, kind: str, more: str = "") -> bytes:
+    lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", more]
+    lines.append(f"Content-Length: {length}\r\n\r\n")
+    return "\r\n".join(filter(None, lines)).encode()

@@ -17,6 +17,7 @@ from support.judge.shim import Rule, events
 from support.world.invariants import (
     Expected,
     Look,
+    check_budget,
     check_counts,
     check_files,
     check_traced,
@@ -115,6 +116,7 @@ class Stage:
         rule: Rule | None = None,
         power: Mode | None = None,
         mortal: bool = False,
+        pages: int | None = None,
         meanwhile: Callable[[], None] | None = None,
     ) -> Ran:
         """
@@ -126,6 +128,7 @@ class Stage:
             power: What the disk keeps where the rule kills it; None: the process
                 alone is killed, and nothing is lost.
             mortal: Whether it may be killed.
+            pages: How many pages SQLite has room for.
             meanwhile: Called where it pauses.
         """
         said = self._folder / "said"
@@ -135,12 +138,14 @@ class Stage:
         ran = self._run(
             asked,
             said,
+            pages=pages,
             judge=None if rule is None else self._judge(rule, calls, power),
             meanwhile=None
             if meanwhile is None
             else lambda pid: _at_pause(pid, said, meanwhile),
         )
         self.ledger.refresh()
+        check_budget(self.ledger, self.lives, asked.more.get("budget"))
         if ran.killed:
             assert mortal, "it was killed by nobody"
             self.expected.unsafe.add(self.lives)
@@ -168,6 +173,7 @@ class Stage:
         said: Path,
         *,
         judge: dict[str, Any] | None = None,
+        pages: int | None = None,
         meanwhile: Callable[[int], None] | None = None,
     ) -> Ran:
         told = {
@@ -191,6 +197,7 @@ class Stage:
             said=said,
             environment={"XDG_STATE_HOME": str(self._folder / "state")},
             judge=judge,
+            pages=pages,
             play=PLAY,
             meanwhile=meanwhile,
         )

@@ -20,10 +20,21 @@ from support.judge.client import Client, Ran
 from support.judge.crash import MODES
 from support.judge.shim import Rule
 from support.world.invariants import check_calls, check_exact, check_twice
-from support.world.people import DOINGS, People
+from support.world.people import BETWEEN, DOINGS, People
 from support.world.service import HOSTS, VERDICTS
 from support.world.stage import Asked, Stage
 
+# What a killer waits for, and how often a life of some items does it.
+CALLS = {
+    "": 350,
+    "write": 200,
+    "sync": 45,
+    "link": 6,
+    "unlink": 9,
+    "open": 20,
+    "send": 12,
+    "recv": 12,
+}
 WRITES = ("write", "allocate", "truncate", "sync", "rename", "mkdir")
 JUMP = 9e5  # seconds: ten days, either way
 # Kinds that wait for what is being built.
@@ -100,6 +111,10 @@ class World:
             mood["gone"] = dice.uniform(0.1, 0.4)
         if dice.random() < 0.1:
             mood["balance"] = dice.randint(1, 5)
+        if dice.random() < 0.1:
+            begins = dice.uniform(1, 30)
+            mood["down"] = [begins, begins + dice.uniform(1, 30)]
+            met("service: takes no connections")
         if dice.random() < 0.15:
             begins = dice.uniform(0, 20)
             mood["outage"] = [begins, begins + dice.uniform(5, 400)]
@@ -134,6 +149,7 @@ class World:
             "limit": dice.choice([None, None, 1, 3]),
             "how": how,
             "leave": dice.randint(1, number),
+            "budget": dice.choice([None, None, None, dice.randint(1, 6)]),
             "patience": [
                 dice.uniform(0, 60) if dice.random() < 0.2 else None for _ in prompts
             ],
@@ -147,6 +163,8 @@ class World:
             stage.met(f"a batch: {how}")
         elif any(more["patience"]):
             stage.met("stopped: a call's own time-out")
+        if more["budget"] is not None:
+            stage.met("asked: a budget")
         self.jump(asked)
         self.freeze(asked)
         stage.note(str(asked))
@@ -184,7 +202,7 @@ class JobWorld:
         dice = self._dice
         for _ in range(dice.randint(1, 4)):
             for _ in range(dice.choice([0, 0, 1, 2])):
-                self._do(dice.choice(DOINGS))
+                self._do(dice.choice(DOINGS + BETWEEN))
             away = dice.random() < 0.1
             if away and self._people.do("take_away"):
                 self._without_pictures()
@@ -234,6 +252,9 @@ class JobWorld:
             self._mix(asked)
         if self._dice.random() < 0.2:
             asked.more["limit"] = self._dice.randint(1, 4)
+        if self._dice.random() < 0.1:
+            asked.more["budget"] = self._dice.randint(1, 4)
+            self._stage.met("asked: a budget")
         self._stage.met(f"asked: {act}")
         if self._draw({"python": 5, "command": 1}) == "command":
             self._as_command(asked)
@@ -259,6 +280,8 @@ class JobWorld:
             words += ["--on-unknown", more["on_unknown"]]
         if more["limit"] is not None:
             words += ["--limit", str(more["limit"])]
+        if more.get("budget") is not None:
+            words += ["--max-pictures", str(more["budget"])]
         more["arguments"] = [*words, "--name", self._name]
         asked.door = "cli"
         self._stage.met("door: the command line")
@@ -278,6 +301,7 @@ class JobWorld:
                 "power": 3,
                 "disk": 3,
                 "lock": 1,
+                "full": 1,
                 "stop": 2,
                 "people": 3,
                 "second": 2,
@@ -293,11 +317,12 @@ class JobWorld:
 
     def _rule(self) -> Rule:
         dice = self._dice
-        calls = dice.choice(
-            [(), (), ("write",), ("sync",), ("rename",), ("send",), ("recv",)]
+        call = dice.choice(list(CALLS))
+        rule = Rule(
+            calls=(call,) if call else (),
+            nth=dice.randint(1, CALLS[call]),
+            after=dice.random() < 0.5,
         )
-        most = 300 if not calls else 30
-        rule = Rule(calls=calls, nth=dice.randint(1, most), after=dice.random() < 0.5)
         self._stage.note(f"{rule}")
         return rule
 
@@ -331,6 +356,11 @@ class JobWorld:
         self._stage.note(f"{rule}")
         self._stage.live(asked, rule=rule)
         self._stage.met(f"disk: {what}")
+
+    def _with_full(self, asked: Asked) -> None:
+        """Let SQLite itself find the disk full, at some size."""
+        self._stage.live(asked, pages=self._dice.randint(8, 30))
+        self._stage.met("disk: full for the journal")
 
     def _with_lock(self, asked: Asked) -> None:
         seconds = self._dice.choice([1.0, 5.0, 20.0, 45.0])
@@ -448,6 +478,7 @@ class JobWorld:
         assert not left, f"all is well, and still left: {left}"
         self._people.mended(stage.look)
         self._check()
+        self._people.check_found(stage.look)
         check_exact(stage.look, stage.ledger, stage.expected)
         before = self._traffic()
         stage.live(self._asked())
