@@ -11,11 +11,13 @@ import queue
 import selectors
 import threading
 import time
+from collections import Counter
 from typing import Any
 
 PACE = 50.0  # virtual seconds a second, while something outside must be waited for
 _LOOK = 0.002  # seconds between two looks at threads that work
-_STUCK = 2.0  # seconds without anything that could ever happen
+_STUCK = 1.0  # seconds without anything that could ever happen
+_LONG = 3600.0  # virtual seconds that no one waits for without a reason
 
 
 class WatchedQueue:
@@ -30,19 +32,25 @@ class WatchedQueue:
 
     def __init__(self) -> None:
         self._queue: Any = _Queue()
-        self._held: dict[threading.Thread, int] = {}
+        self._lock = threading.Lock()
+        self._open = 0  # put and not finished
+        self._held: Counter[threading.Thread] = Counter()
         WatchedQueue.every.append(self)
 
     def put(self, item: Any, block: bool = True, timeout: Any = None) -> None:  # noqa: FBT001, FBT002 - the queue's own signature
+        if item is not None:  # by that a thread is told to end
+            with self._lock:
+                self._open += 1
         self._queue.put(item, block, timeout)
 
     def get(self, block: bool = True, timeout: Any = None) -> Any:  # noqa: FBT001, FBT002 - same
         this = threading.current_thread()
-        if self._queue.empty():
-            self._held.pop(this, None)
+        with self._lock:
+            self._open -= self._held.pop(this, 0)
         item = self._queue.get(block, timeout)
-        if item is not None:  # by that a thread is told to end
-            self._held[this] = 1
+        if item is not None:
+            with self._lock:
+                self._held[this] += 1
         return item
 
     def get_nowait(self) -> Any:
@@ -59,9 +67,10 @@ class WatchedQueue:
 
     def is_busy(self) -> bool:
         """Tell whether anything in it waits or is worked on."""
-        if not self._queue.empty():
-            return any(thread.is_alive() for thread in threading.enumerate()[1:])
-        return any(thread.is_alive() for thread in list(self._held))
+        with self._lock:
+            for thread in [one for one in self._held if not one.is_alive()]:
+                self._open -= self._held.pop(thread)
+            return self._open > 0
 
 
 _Queue = queue.SimpleQueue
@@ -112,11 +121,11 @@ class _Selector(selectors.DefaultSelector):
                     return found
             if found := super().select(0):  # what a thread told, or a socket has
                 return found
-            if timeout is not None:
+            if timeout is not None and (timeout < _LONG or quiet > _STUCK):
                 break
-            quiet += _LOOK
             if quiet > _STUCK:
                 raise RuntimeError("nothing is left that could ever happen")
+            quiet += _LOOK
             if found := super().select(_LOOK):
                 return found
         self.loop.pass_(timeout)
