@@ -114,22 +114,25 @@ class _Selector(selectors.DefaultSelector):
             return found
         if self.loop.held:
             return self._paced(timeout)
-        quiet = 0.0
+        patience = 0.0 if timeout is not None and timeout < _LONG else _STUCK
+        found = self._awaited(patience)
+        if not found:
+            if timeout is None:
+                raise RuntimeError("nothing is left that could ever happen")
+            self.loop.pass_(timeout)
+        return found
+
+    def _awaited(self, patience: float) -> Any:
+        """Wait for the threads, and then for some real time."""
         while True:
             while any(one.is_busy() for one in WatchedQueue.every):
                 if found := super().select(_LOOK):
                     return found
-            if found := super().select(0):  # what a thread told, or a socket has
+            # What a thread has told, or a socket has by now.
+            found = super().select(_LOOK if patience > 0 else 0)
+            if found or patience <= 0:
                 return found
-            if timeout is not None and (timeout < _LONG or quiet > _STUCK):
-                break
-            if quiet > _STUCK:
-                raise RuntimeError("nothing is left that could ever happen")
-            quiet += _LOOK
-            if found := super().select(_LOOK):
-                return found
-        self.loop.pass_(timeout)
-        return []
+            patience -= _LOOK
 
     def _paced(self, timeout: float | None) -> Any:
         """Let time pass, but not at once: somebody outside holds something up."""

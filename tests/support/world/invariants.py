@@ -205,6 +205,12 @@ def check_budget(ledger: Ledger, life: int, most: int | None) -> None:
     assert most is None or len(risky) <= most, f"{len(risky)} with a cap of {most}"
 
 
+def check_asked(ledger: Ledger, life: int, prompts: set[str] | None) -> None:
+    """A life sends what its own input asks for, and nothing of an earlier one."""
+    sent = {sale.prompt for sale in ledger.sales if sale.life == life}
+    assert prompts is None or sent <= prompts, f"not asked for: {sent - prompts}"
+
+
 def check_calls(told: Mapping[str, Any], ledger: Ledger) -> None:
     """The session's counts are the bill, and each request has an end."""
     if told.get("error") == "CancelledError":

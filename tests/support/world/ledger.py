@@ -40,7 +40,6 @@ class Sale:
     content: str
     told: bool = False
     fetched: int = 0
-    served: int = 0
 
 
 class Ledger:
@@ -74,8 +73,6 @@ class Ledger:
             self.asked[entry["prompt"]] += 1
         elif what == "told":
             self.sales[entry["number"]].told = True
-        elif what == "served":
-            self.sales[entry["number"]].served += 1
         else:
             self.sales[entry["number"]].fetched += 1
 

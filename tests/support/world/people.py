@@ -35,7 +35,9 @@ class People:
         removed: Files that a person removed, with what was in them.
         torn: Files that lost their end.
         moved: Files that have another name now.
-        asked: Files that were removed, and asked for again.
+        recorded: Files that the job knew when it was last looked at.
+        gone: Files that it knew when they were removed, and that nobody asked for.
+        known: Files that it knew when they were moved.
         away: Where a folder is that was moved away, and where it was.
     """
 
@@ -46,7 +48,9 @@ class People:
     removed: set[Path] = attrs.field(factory=set)
     torn: set[Path] = attrs.field(factory=set)
     moved: dict[Path, Path] = attrs.field(factory=dict)
-    asked: set[Path] = attrs.field(factory=set)
+    recorded: set[Path] = attrs.field(factory=set)
+    gone: set[Path] = attrs.field(factory=set)
+    known: set[Path] = attrs.field(factory=set)
     away: tuple[Path, Path] | None = None
 
     def pictures(self) -> list[Path]:
@@ -54,6 +58,12 @@ class People:
         touched = {*self.theirs, *self.torn, *self.moved.values()}
         found = sorted(self.job.glob("pictures/*/*.png"))
         return [one for one in found if one not in touched]
+
+    def learn(self, look: Look | None) -> None:
+        """Take note of what the job knows."""
+        if look is not None:
+            saved = (one for one in look.records if one["state"] == "saved")
+            self.recorded = {self.job / one["path"] for one in saved}
 
     def do(self, what: str) -> bool:
         """Do something, if there is anything to do it to."""
@@ -83,6 +93,7 @@ class People:
             return False
         one.unlink()
         self.removed.add(one)
+        self.gone |= {one} & self.recorded
         return True
 
     def _tear(self) -> bool:
@@ -99,6 +110,7 @@ class People:
         target = one.with_name(f"my fox {len(self.moved)}.png")
         one.rename(target)
         self.moved[one] = target
+        self.known |= {one} & self.recorded
         return True
 
     def _sort(self) -> bool:
@@ -110,6 +122,7 @@ class People:
         target = folder / f"{len(self.moved)}.png"
         one.rename(target)
         self.moved[one] = target
+        self.known |= {one} & self.recorded
         return True
 
     def _own_file(self) -> bool:
@@ -150,7 +163,9 @@ class People:
         self.moved = {there(a): there(b) for a, b in self.moved.items()}
         self.removed = set(map(there, self.removed))
         self.torn = set(map(there, self.torn))
-        self.asked = set(map(there, self.asked))
+        self.recorded = set(map(there, self.recorded))
+        self.gone = set(map(there, self.gone))
+        self.known = set(map(there, self.known))
         return True
 
     def _unlock(self) -> bool:
@@ -188,7 +203,7 @@ class People:
 
     def asked_back(self) -> None:
         """Allow what was removed to be fetched again."""
-        self.asked |= self.removed
+        self.gone.clear()
 
     def mended(self, look: Look) -> None:
         """Expect torn files to be whole again, but where no link gives them."""
@@ -208,12 +223,12 @@ class People:
             if path.exists() and digest(path) != one["sha256"]
         ]
         assert look.status["changed"] == len(changed), (look.status, changed)
-        for source, target in self.moved.items():
-            assert target in paths, f"{source} was moved to {target}: not found there"
+        for source in self.known:
+            assert self.moved[source] in paths, f"{source} was moved, and not found"
 
     def check(self) -> None:
         """What is theirs is as they left it, and what they removed stays away."""
-        for path in self.removed - self.asked:
+        for path in self.gone:
             assert not path.exists(), f"removed by a person, and there again: {path}"
         for path, found in self.theirs.items():
             assert path.is_file(), f"a person's file is gone: {path}"

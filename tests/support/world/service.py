@@ -94,6 +94,12 @@ USABLE = (
     "then closed",
 )
 FAILED = ("failed", "failed, paid")
+_PAGES = {
+    "fresh 404": (404, _PLAIN, b"none"),
+    "gone": (410, _PLAIN, b"gone"),
+    "503": (503, _PLAIN, b"later"),
+    "page": (200, "text/html", _HTML % 200),
+}
 HOSTS = (
     "fresh 404",
     "503",
@@ -142,7 +148,7 @@ class Service:
 
     def listen(self) -> None:
         """Bind at once, so that whoever connects first is not turned away."""
-        # By its protocol asyncio knows that it must not wait to fill packets: the kernel
+        # By its protocol asyncio knows not to wait until packets are full: the kernel
         # would hold back small ones for some real time, which is years here.
         self.socket = socket.socket(proto=socket.IPPROTO_TCP)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -349,40 +355,35 @@ class Service:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: str
     ) -> bool:
         number = int(target.partition("?")[0].rpartition("/")[2].removesuffix(".png"))
-        sale = self.ledger.sales[number]
-        dice = random.Random(f"{self.seed}/{number}/{sale.fetched}")
+        dice = random.Random(
+            f"{self.seed}/{number}/{self.ledger.sales[number].fetched}"
+        )
         self.ledger.write("fetch", number=number)
-        hosts = self.told.get("hosts") or {}
-        name = _draw(dice, hosts, "ok")
+        name = _draw(dice, self.told.get("hosts") or {}, "ok")
         fate = random.Random(f"{self.seed}/gone/{number}").random()
         if fate < self.told.get("gone", 0):
             name = "gone"
         self.note(f"GET {number} is {name}")
-        data = self.picture(number)
-        if name in ("fresh 404", "gone"):
-            status = 410 if name == "gone" else 404
-            return await _reply(writer, status, b"none", kind=_PLAIN)
+        if name in ("never", "closed"):
+            if name == "never":
+                await reader.read()
+            return False
         if name == "redirect":
-            writer.write(_head(302, 0, _PLAIN, f"Location: {self.link(number)}"))
-            return True
-        if name == "503":
-            return await _reply(writer, 503, b"later", kind=_PLAIN)
-        if name == "page":
-            return await _reply(writer, 200, _HTML % 200, kind="text/html")
+            more = f"Location: {self.link(number)}"
+            return await _reply(writer, 302, b"", kind=_PLAIN, more=more)
+        if name in _PAGES:
+            status, kind, page = _PAGES[name]
+            return await _reply(writer, status, page, kind=kind)
+        data = self.picture(number)
+        half = len(data) // 2
         if name == "short":
-            await _reply(writer, 200, data, kind="image/png", cut=len(data) // 2)
+            await _reply(writer, 200, data, kind="image/png", cut=half)
             return False
-        if name == "never":
-            await reader.read()
-            return False
-        if name == "closed":
-            return False
-        if name == "other bytes":
-            data = data[: len(data) // 2]
         await self._wait(dice.uniform(30, 100) if name == "slow" else 0.3)
-        if name != "other bytes":
-            self.ledger.write("served", number=number)
-        return await _reply(writer, 200, data, kind="image/png")
+        whole = name != "other bytes"
+        return await _reply(
+            writer, 200, data if whole else data[:half], kind="image/png"
+        )
 
 
 def _set(done: asyncio.Future[None]) -> None:
@@ -406,8 +407,9 @@ async def _reply(
     *,
     kind: str = "application/json",
     cut: int | None = None,
+    more: str = "",
 ) -> bool:
-    writer.write(_head(status, len(body), kind) + body[:cut])
+    writer.write(_head(status, len(body), kind, more) + body[:cut])
     await writer.drain()
     return True
 

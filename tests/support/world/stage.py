@@ -17,6 +17,7 @@ from support.judge.shim import Rule, events
 from support.world.invariants import (
     Expected,
     Look,
+    check_asked,
     check_budget,
     check_counts,
     check_files,
@@ -29,7 +30,8 @@ from support.world.people import People
 
 PLAY = "support.world.life"
 # What the command line may end with; a killed process has a negative code.
-CODES = (0, 1, 2, 3, 4, 5, 130, 143)
+# A signal that comes when all is done finds a program that is about to be gone.
+CODES = (0, 1, 2, 3, 4, 5, 130, 143, -signal.SIGTERM, -signal.SIGINT)
 _FAULTS = {
     UNTYPED: "an untyped error",
     UNHEARD: "an error nobody heard",
@@ -48,12 +50,14 @@ class Asked:
         service: What the service does beside the usual; None: there is none.
         events: What happens at which second.
         more: What else its door wants to know.
+        prompts: What alone it may ask for; None: whatever the job has.
     """
 
     door: str
     service: dict[str, Any] | None
     events: list[list[Any]] = attrs.field(factory=list)
     more: dict[str, Any] = attrs.field(factory=dict)
+    prompts: set[str] | None = None
 
 
 class Stage:
@@ -146,6 +150,7 @@ class Stage:
         )
         self.ledger.refresh()
         check_budget(self.ledger, self.lives, asked.more.get("budget"))
+        check_asked(self.ledger, self.lives, asked.prompts)
         if ran.killed:
             assert mortal, "it was killed by nobody"
             self.expected.unsafe.add(self.lives)
@@ -223,6 +228,7 @@ class Stage:
         """Hold the ledger, the program's own words and the files together."""
         check_twice(self.ledger, self.expected)
         self.look = self._looked(people.job, by_command=by_command)
+        people.learn(self.look)
         people.check()
         check_traced(self.look, self.ledger, self.expected, self.place)
         if self.look is not None:

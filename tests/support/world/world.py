@@ -235,7 +235,16 @@ class JobWorld:
 
     def _act(self, asked: Asked) -> None:
         act = self._draw(
-            {"run": 6, "resend": 2, "unknown": 1, "failed": 1, "missing": 1, "mix": 2}
+            {
+                "run": 6,
+                "resend": 2,
+                "unknown": 1,
+                "failed": 1,
+                "missing": 1,
+                "mix": 2,
+                "more": 1,
+                "fewer": 1,
+            }
         )
         retried = act in ("unknown", "failed", "missing")
         if retried and self._stage.look is None:
@@ -248,8 +257,8 @@ class JobWorld:
             asked.more["only"] = act
         if act == "missing":
             self._people.asked_back()
-        if act == "mix":
-            self._mix(asked)
+        if act in ("mix", "more", "fewer"):
+            getattr(self, f"_{act}")(asked)
         if self._dice.random() < 0.2:
             asked.more["limit"] = self._dice.randint(1, 4)
         if self._dice.random() < 0.1:
@@ -267,6 +276,23 @@ class JobWorld:
             {"quality": None, **_fields(one)} if self._dice.random() < 0.5 else one
             for one in requests
         ]
+
+    def _more(self, asked: Asked) -> None:
+        """Put more lines in, of which some may be equal to others."""
+        dice = self._dice
+        for _ in range(dice.randint(1, 3)):
+            number = dice.choice([0, len(self._requests)])
+            at = dice.randint(0, len(self._requests))
+            self._requests.insert(at, f"prompt {number}")
+            self._stage.expected.wanted[f"prompt {number}"] += 1
+        asked.more["requests"] = list(self._requests)
+
+    def _fewer(self, asked: Asked) -> None:
+        """Ask for some of it alone."""
+        requests = asked.more["requests"]
+        some = self._dice.randint(1, len(requests))
+        asked.more["requests"] = requests[:some]
+        asked.prompts = {_fields(one)["prompt"] for one in requests[:some]}
 
     def _as_command(self, asked: Asked) -> None:
         more = asked.more
