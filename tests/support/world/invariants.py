@@ -131,7 +131,7 @@ def check_exact(look: Look, ledger: Ledger, expected: Expected) -> None:
     for prompt, paid in ledger.paid.items():
         if prompt not in unclear:
             # Whoever is killed may have meant to send, and not have sent.
-            most = len(expected.unsafe)
+            most = len(expected.unsafe) * expected.wanted[prompt]
             assert billed[prompt] == paid, f"{prompt!r}: {billed[prompt]}, not {paid}"
             assert maybe[prompt] <= most, f"{prompt!r}: maybe {maybe[prompt]}"
 
