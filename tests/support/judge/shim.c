@@ -322,12 +322,17 @@ ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t offset
     return pwritev2(fd, parts, count, offset, flags);
 }
 
+static unsigned slow; /* microseconds that a sync takes longer */
+
+void judge_slow(unsigned microseconds) { slow = microseconds; }
+
 #define SYNC(symbol)                                                                   \
     int symbol(int fd) {                                                               \
         int (*next)(int) = REAL(symbol);                                               \
         const char *path = path_of(fd);                                                \
         if (!path)                                                                     \
             return next(fd);                                                           \
+        usleep(slow);                                                                  \
         ENTER;                                                                         \
         FAIL("sync", path);                                                            \
         int done = next(fd);                                                           \

@@ -6,6 +6,7 @@ time. The service is on the same loop; the disk's troubles are the shim's.
 """
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -48,6 +49,7 @@ class Life:
         self.wall = self.loop.wall = Wall()
         self.jumped = 0.0
         self.loop.set_exception_handler(self._unheard)
+        ctypes.CDLL(None).judge_slow(int(told.get("slow", 0) * 1e6))
         self.faults: list[str] = []
         self.job: ImageJob | None = None
         self.task: asyncio.Task[Any] | None = None

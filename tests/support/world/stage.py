@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -143,7 +144,7 @@ class Stage:
             asked,
             said,
             pages=pages,
-            judge=None if rule is None else self._judge(rule, calls, power),
+            judge=self._judge(rule, calls) if mortal or rule is not None else None,
             meanwhile=None
             if meanwhile is None
             else lambda pid: _at_pause(pid, said, meanwhile),
@@ -154,6 +155,7 @@ class Stage:
         if ran.killed:
             assert mortal, "it was killed by nobody"
             self.expected.unsafe.add(self.lives)
+            self._admit(calls)
             if power is not None:
                 self._lose_power(before, calls, power)
         self.lives += 1
@@ -164,13 +166,33 @@ class Stage:
         asked.service = None
         return self._run(asked, self._folder / "said" / "second")
 
-    def _judge(self, rule: Rule, calls: Path, power: Mode | None) -> dict[str, Any]:
+    def _judge(self, rule: Rule | None, calls: Path) -> dict[str, Any]:
         return {
             "root": str(self.place),
-            "log": str(calls) if power is not None else os.devnull,
-            "record": power is not None,
-            "rule": attrs.asdict(rule),
+            "log": str(calls),
+            "record": True,
+            "rule": None if rule is None else attrs.asdict(rule),
         }
+
+    def _admit(self, calls: Path) -> None:
+        """Bill what a life had sent before it died, and the service with it."""
+        unread = Counter(_sent(calls))
+        unread -= Counter(x.prompt for x in self.ledger.sales if x.life == self.lives)
+        for prompt in unread.elements():
+            number = len(self.ledger.sales)
+            self.note(f"POST {number} {prompt!r} is admitted")
+            self.met("death: with a request on its way")
+            self.ledger.write(
+                "post",
+                number=number,
+                life=self.lives,
+                at=0.0,
+                prompt=prompt,
+                verdict="never",
+                billed=True,
+                free=False,
+                content="",
+            )
 
     def _run(
         self,
@@ -244,6 +266,23 @@ class Stage:
             return None  # no journal, or one that is not even begun
         assert ran.code == 0, f"status or export: {ran.code} {ran.err}"
         return Look.read(ran.out)
+
+
+def _sent(calls: Path) -> Iterator[str]:
+    """Read the prompts of the requests that went out whole."""
+    begun: dict[int, bytes] = {}
+    for event in events(calls):
+        if event.call != "send" or event.path != "POST":
+            continue
+        whole = event.data
+        if not whole.startswith(b"POST "):
+            whole = begun.pop(event.fd, b"") + whole
+        head, _, body = whole.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: *(\d+)", head)
+        if length is not None and len(body) >= int(length[1]):
+            yield json.loads(body)["prompt"]
+        else:
+            begun[event.fd] = whole
 
 
 def _at_pause(pid: int, said: Path, work: Callable[[], None]) -> None:

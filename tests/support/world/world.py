@@ -9,6 +9,7 @@ must come to its end.
 
 import errno
 import json
+import os
 import random
 import signal
 from collections import Counter
@@ -34,6 +35,7 @@ CALLS = {
     "open": 20,
     "send": 12,
     "recv": 12,
+    "POST": 6,
 }
 WRITES = ("write", "allocate", "truncate", "sync", "rename", "mkdir")
 JUMP = 9e5  # seconds: ten days, either way
@@ -59,8 +61,9 @@ class World:
         self._dice = random.Random(seed)
         self._seed = seed
         self._folder = folder
-        low = [seed >> 14 & 127, seed >> 7 & 127, seed & 127 | 128]
-        address = ".".join(map(str, [127, *low]))
+        # No two worlds at the same time may have one, in whatever process.
+        here = [os.getpid() >> 8 & 255, os.getpid() & 255, seed % 250 + 1]
+        address = ".".join(map(str, [127, *here]))
         self.stage = Stage(client, folder, seed, address)
 
     @property
@@ -323,8 +326,8 @@ class JobWorld:
         kind = self._draw(
             {
                 "nothing": 2,
-                "kill": 4,
-                "power": 3,
+                "kill": 6,
+                "power": 5,
                 "disk": 3,
                 "lock": 1,
                 "full": 1,
@@ -345,15 +348,23 @@ class JobWorld:
         dice = self._dice
         call = dice.choice(list(CALLS))
         rule = Rule(
-            calls=(call,) if call else (),
+            calls=() if call in ("", "POST") else (call,),
+            path="POST" if call == "POST" else "*",
             nth=dice.randint(1, CALLS[call]),
             after=dice.random() < 0.5,
         )
         self._stage.note(f"{rule}")
         return rule
 
+    def _slow(self, asked: Asked) -> None:
+        """Let the disk take its time, so that others are ahead of it."""
+        if self._dice.random() < 0.4:
+            asked.more["slow"] = 0.004
+            self._stage.met("disk: slow")
+
     def _with_kill(self, asked: Asked) -> None:
-        if self._dice.random() < 0.6:
+        self._slow(asked)
+        if self._dice.random() < 0.7:
             how = "at a call"
             ran = self._stage.live(asked, rule=self._rule(), mortal=True)
         else:
@@ -366,6 +377,7 @@ class JobWorld:
     def _with_power(self, asked: Asked) -> None:
         mode = self._dice.choice(MODES)
         rule = self._rule()
+        self._slow(asked)
         if self._stage.live(asked, rule=rule, power=mode, mortal=True).killed:
             self._stage.met(f"power loss: {mode}")
 
