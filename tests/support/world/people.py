@@ -178,7 +178,8 @@ class People:
         """Take the pictures away, as a disk that is not mounted does."""
         whole = self.job / "pictures"
         source = self.dice.choice([whole, whole / "000"])
-        if self.away is not None or not self.pictures() or self.theirs:
+        known = self.recorded.intersection(self.pictures())
+        if self.away is not None or not known or self.theirs:
             return False
         target = self.place / "elsewhere"
         source.rename(target)
