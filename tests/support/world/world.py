@@ -39,8 +39,6 @@ CALLS = {
 }
 WRITES = ("write", "allocate", "truncate", "sync", "rename", "mkdir")
 JUMP = 9e5  # seconds: ten days, either way
-# Kinds that wait for what is being built.
-PENDING = frozenset({"beside an error", "gateway's words", "408", "freeze"})
 
 
 class EscapedError(AssertionError):
@@ -105,8 +103,6 @@ class World:
             "verdicts": {name: dice.uniform(0.05, 0.25) for name in verdicts},
             "hosts": {name: dice.uniform(0.05, 0.3) for name in hosts},
         }
-        for name in PENDING:
-            mood["verdicts"].pop(name, None)
         if dice.random() < 0.2:
             mood["limit"] = dice.randint(1, 3)
             met("service: few places")
@@ -136,7 +132,7 @@ class World:
         """Stop the process for long, with an answer in its socket, in some lives."""
         dice = self._dice
         event = [dice.uniform(0, 30), "freeze", dice.uniform(200, 9000)]
-        if dice.random() < 0.15 and "freeze" not in PENDING:
+        if dice.random() < 0.15:
             asked.events.append(event)
             self.stage.met("time: the process is stopped")
 
