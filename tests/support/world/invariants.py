@@ -12,12 +12,16 @@ from typing import Any
 
 import attrs
 from support.judge.paid_service import content
-from support.world.ledger import Ledger, Sale
+from support.world.ledger import Ledger, Sale, canonical
 from support.world.service import FAILED
 
 STATES = ("pending", "sent", "answered", "saved", "failed", "refused", "unknown")
 # Of these a payment may be known or suspected.
 PAID = ("sent", "answered", "saved", "unknown")
+
+
+def _prompt(one: Mapping[str, Any]) -> str:
+    return canonical(one["body"]["prompt"])
 
 
 @attrs.frozen(kw_only=True)
@@ -40,15 +44,13 @@ class Look:
 
     def of(self, *states: str) -> Counter[str]:
         """Count the items in some states by their prompts."""
-        return Counter(
-            one["body"]["prompt"] for one in self.records if one["state"] in states
-        )
+        return Counter(_prompt(one) for one in self.records if one["state"] in states)
 
     def sum(self, name: str) -> Counter[str]:
         """Add up a number of the items by their prompts."""
         found: Counter[str] = Counter()
         for one in self.records:
-            found[one["body"]["prompt"]] += one[name]
+            found[_prompt(one)] += one[name]
         return found
 
 
@@ -78,7 +80,7 @@ class Expected:
         for one in look.records if look is not None else ():
             if one["state"] in states and one["number"] not in self.resent:
                 self.resent.add(one["number"])
-                self.again[one["body"]["prompt"]] += 1
+                self.again[_prompt(one)] += 1
 
 
 def check_twice(ledger: Ledger, expected: Expected) -> None:
@@ -183,7 +185,7 @@ def check_files(look: Look, ledger: Ledger, people: Any) -> None:
         if one["state"] != "saved":
             continue
         path = people.job / one["path"]
-        prompt = one["body"]["prompt"]
+        prompt = _prompt(one)
         if path in people.theirs or path in people.torn or people.away is not None:
             continue
         if not path.is_file():
@@ -219,7 +221,7 @@ def check_calls(told: Mapping[str, Any], ledger: Ledger) -> None:
     most = told["billed"] + told["maybe"]
     assert told["billed"] <= paid <= most, f"paid {paid}: {told}"
     unclear = [x for x in ledger.sales if not (x.free or x.told)]
-    if not unclear and told["ended"] is None:
+    if not (unclear or told["abandoned"] or told["ended"]):
         assert told["maybe"] == 0, f"nothing was unclear: {told}"
     ends = [one["index"] for one in (*told["outcomes"], *told["finished"])]
     assert len(set(ends)) == len(ends), f"an item ended twice: {ends}"

@@ -7,11 +7,17 @@ the process that it is written in.
 
 import json
 import os
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import attrs
+
+
+def canonical(prompt: str) -> str:
+    """Write a prompt in the one spelling that the ledger has."""
+    return unicodedata.normalize("NFC", prompt).strip()
 
 
 @attrs.define(kw_only=True)

@@ -38,6 +38,7 @@ class People:
         recorded: Files that the job knew when it was last looked at.
         gone: Files that it knew when they were removed, and that nobody asked for.
         known: Files that it knew when they were moved.
+        edited: Files that it knew when they were changed.
         away: Where a folder is that was moved away, and where it was.
     """
 
@@ -51,6 +52,7 @@ class People:
     recorded: set[Path] = attrs.field(factory=set)
     gone: set[Path] = attrs.field(factory=set)
     known: set[Path] = attrs.field(factory=set)
+    edited: set[Path] = attrs.field(factory=set)
     away: tuple[Path, Path] | None = None
 
     def pictures(self) -> list[Path]:
@@ -77,7 +79,7 @@ class People:
         if (one := self._one()) is None:
             return False
         one.write_bytes(with_text(one.read_bytes()))
-        self.theirs[one] = digest(one)
+        self._changed(one)
         return True
 
     def _replace(self) -> bool:
@@ -85,8 +87,12 @@ class People:
         if (one := self._one()) is None:
             return False
         one.write_bytes(picture(f"own {self.dice.random()}", 900))
-        self.theirs[one] = digest(one)
+        self._changed(one)
         return True
+
+    def _changed(self, one: Path) -> None:
+        self.theirs[one] = digest(one)
+        self.edited |= {one} & self.recorded
 
     def _delete(self) -> bool:
         if (one := self._one()) is None:
@@ -166,6 +172,7 @@ class People:
         self.recorded = set(map(there, self.recorded))
         self.gone = set(map(there, self.gone))
         self.known = set(map(there, self.known))
+        self.edited = set(map(there, self.edited))
         return True
 
     def _unlock(self) -> bool:
@@ -224,6 +231,8 @@ class People:
             if path.exists() and digest(path) != one["sha256"]
         ]
         assert look.status["changed"] == len(changed), (look.status, changed)
+        for path in self.edited:
+            assert path in paths, f"{path} was changed, and is its item's no more"
         for source in self.known:
             assert self.moved[source] in paths, f"{source} was moved, and not found"
 

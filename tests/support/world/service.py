@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 from support.judge.paid_service import content, picture
-from support.world.ledger import Ledger
+from support.world.ledger import Ledger, canonical
 
 PORT = 8417
 PATH = "/api/paas/v4"
@@ -219,7 +219,8 @@ class Service:
     ) -> bool:
         method, target, _ = first.split(" ")
         if method == "POST":
-            return await self._generate(reader, writer, json.loads(body)["prompt"])
+            prompt = canonical(json.loads(body)["prompt"])
+            return await self._generate(reader, writer, prompt)
         if target.startswith("/p/"):
             return await self._fetch(reader, writer, target)
         return await _reply(writer, 404, b"no such page", kind=_PLAIN)

@@ -25,7 +25,7 @@ from support.world.invariants import (
     check_traced,
     check_twice,
 )
-from support.world.ledger import Ledger
+from support.world.ledger import Ledger, canonical
 from support.world.life import ENDLESS, UNHEARD, UNTYPED
 from support.world.people import People
 
@@ -161,6 +161,13 @@ class Stage:
         self.lives += 1
         return ran
 
+    def command(self, *arguments: str) -> str:
+        """Run a command that sends nothing, and return what it prints."""
+        asked = Asked(door="cli", service=None, more={"arguments": arguments})
+        ran = self._run(asked, self._folder / "said" / "second")
+        assert ran.code == 0, f"{arguments}: {ran.code} {ran.err}"
+        return ran.out
+
     def second(self, asked: Asked) -> Ran:
         """Start a process beside the one that is at work."""
         asked.service = None
@@ -280,7 +287,7 @@ def _sent(calls: Path) -> Iterator[str]:
         head, _, body = whole.partition(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: *(\d+)", head)
         if length is not None and len(body) >= int(length[1]):
-            yield json.loads(body)["prompt"]
+            yield canonical(json.loads(body)["prompt"])
         else:
             begun[event.fd] = whole
 

@@ -12,6 +12,7 @@ import json
 import os
 import random
 import signal
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -185,6 +186,7 @@ class JobWorld:
         self._by_command = dice.random() < 0.2
         number = dice.randint(3, 9)
         prompts = [f"prompt {n}" for n in range(number)]
+        prompts[1] = f"{prompts[1]}: un café"
         if dice.random() < 0.3:
             prompts.append("prompt 0")
             self._stage.met("input: equal lines")
@@ -243,10 +245,11 @@ class JobWorld:
                 "mix": 2,
                 "more": 1,
                 "fewer": 1,
+                "exported": 1,
             }
         )
-        retried = act in ("unknown", "failed", "missing")
-        if retried and self._stage.look is None:
+        later = act in ("unknown", "failed", "missing", "exported")
+        if later and self._stage.look is None:
             act = "run"
         if act in ("resend", "unknown"):
             asked.more["on_unknown"] = "resend"
@@ -256,7 +259,7 @@ class JobWorld:
             asked.more["only"] = act
         if act == "missing":
             self._people.asked_back()
-        if act in ("mix", "more", "fewer"):
+        if act in ("mix", "more", "fewer", "exported"):
             getattr(self, f"_{act}")(asked)
         if self._dice.random() < 0.2:
             asked.more["limit"] = self._dice.randint(1, 4)
@@ -264,7 +267,8 @@ class JobWorld:
             asked.more["budget"] = self._dice.randint(1, 4)
             self._stage.met("asked: a budget")
         self._stage.met(f"asked: {act}")
-        if self._draw({"python": 5, "command": 1}) == "command":
+        by_command = self._draw({"python": 5, "command": 1}) == "command"
+        if by_command or act == "exported":
             self._as_command(asked)
 
     def _mix(self, asked: Asked) -> None:
@@ -272,9 +276,18 @@ class JobWorld:
         requests = asked.more["requests"]
         self._dice.shuffle(requests)
         asked.more["requests"] = [
-            {"quality": None, **_fields(one)} if self._dice.random() < 0.5 else one
-            for one in requests
+            _respelt(one) if self._dice.random() < 0.5 else one for one in requests
         ]
+
+    def _exported(self, asked: Asked) -> None:
+        """Give back what `export` writes: it asks for nothing that is not there."""
+        form = self._dice.choice(["csv", "jsonl", "openai"])
+        out = self._stage.command("export", str(self._people.job), "--format", form)
+        suffix = "jsonl" if form == "openai" else form
+        asked.more["input"] = f"back.{suffix}"
+        (self._stage.place / asked.more["input"]).write_text(out)
+        asked.door = "cli"
+        self._stage.met(f"input: what {form} exports")
 
     def _more(self, asked: Asked) -> None:
         """Put more lines in, of which some may be equal to others."""
@@ -301,7 +314,7 @@ class JobWorld:
         if more["only"] is not None:
             words = ["retry", out, "--only", more["only"]]
         else:
-            words = ["batch", "p.jsonl", "--out", out]
+            words = ["batch", more.get("input", "p.jsonl"), "--out", out]
             words += ["--on-unknown", more["on_unknown"]]
         if more["limit"] is not None:
             words += ["--limit", str(more["limit"])]
@@ -338,7 +351,9 @@ class JobWorld:
         trouble(asked)
 
     def _with_nothing(self, asked: Asked) -> None:
-        self._stage.live(asked)
+        ran = self._stage.live(asked)
+        given_back = asked.door == "cli" and "input" in asked.more
+        assert not (given_back and ran.code == 2), f"not taken back: {ran.err}"
 
     def _rule(self) -> Rule:
         dice = self._dice
@@ -517,6 +532,15 @@ class JobWorld:
         before = self._traffic()
         stage.live(self._asked())
         assert self._traffic() == before, "it does not rest"
+
+
+def _respelt(one: Any) -> dict[str, Any]:
+    """Write the same request in another way."""
+    fields = _fields(one)
+    prompt = unicodedata.normalize("NFD", f" {fields['prompt']}  ")
+    if "id" in fields:
+        fields = fields | {"id": str(fields["id"])}
+    return {"quality": None, **fields, "prompt": prompt}
 
 
 def _fields(one: Any) -> dict[str, Any]:
