@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 from support.judge.paid_service import content
 from support.world.ledger import Ledger, Sale, canonical
-from support.world.service import FAILED
+from support.world.service import FAILED, USABLE
 
 STATES = ("pending", "sent", "answered", "saved", "failed", "refused", "unknown")
 # Of these a payment may be known or suspected.
@@ -63,15 +63,16 @@ class Expected:
         wanted: How many items each prompt has.
         again: How often more a prompt may be sent though it may be paid: as was asked.
         resent: Items that were sent once more as was asked; that is done once only.
-        deaths: Lives that did not end by themselves.
         unsafe: Lives after which an answer may be unread: killed, cut off, cancelled.
-        blind: Lives in which the disk did not take everything.
+        stopped: Lives that stood still beyond every deadline.
+        said: What the lives have said.
     """
 
     wanted: Counter[str]
     again: Counter[str] = attrs.field(factory=Counter)
     resent: set[int] = attrs.field(factory=set)
     unsafe: set[int] = attrs.field(factory=set)
+    stopped: set[int] = attrs.field(factory=set)
     said: list[str] = attrs.field(factory=list)
 
     def resend(self, look: Look | None, *, dead: bool) -> None:
@@ -199,6 +200,18 @@ def check_files(look: Look, ledger: Ledger, people: Any) -> None:
     for path in people.job.rglob("*.png"):
         if path not in people.torn:
             assert content(path.read_bytes()) != "damaged", f"half a picture: {path}"
+
+
+def check_waited(ledger: Ledger, expected: Expected) -> None:
+    """Whoever ends by itself has waited for all that was in flight."""
+    unread = [
+        (sale.number, sale.life)
+        for sale in ledger.sales
+        if sale.verdict in USABLE
+        and not sale.told
+        and sale.life not in expected.unsafe | expected.stopped
+    ]
+    assert not unread, f"their lives did not wait for them: {unread}"
 
 
 def check_budget(ledger: Ledger, life: int, most: int | None) -> None:

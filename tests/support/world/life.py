@@ -50,6 +50,9 @@ class Life:
         self.jumped = 0.0
         self.loop.set_exception_handler(self._unheard)
         ctypes.CDLL(None).judge_slow(int(told.get("slow", 0) * 1e6))
+        eager = getattr(asyncio, "eager_task_factory", None)
+        if told.get("eager") and eager is not None:  # Python 3.12 and newer
+            self.loop.set_task_factory(eager)
         self.faults: list[str] = []
         self.job: ImageJob | None = None
         self.task: asyncio.Task[Any] | None = None

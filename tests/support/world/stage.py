@@ -24,6 +24,7 @@ from support.world.invariants import (
     check_files,
     check_traced,
     check_twice,
+    check_waited,
 )
 from support.world.ledger import Ledger, canonical
 from support.world.life import ENDLESS, UNHEARD, UNTYPED
@@ -158,6 +159,8 @@ class Stage:
             self._admit(calls)
             if power is not None:
                 self._lose_power(before, calls, power)
+        if any(what == "freeze" for _, what, *_ in asked.events):
+            self.expected.stopped.add(self.lives)
         self.lives += 1
         return ran
 
@@ -256,6 +259,7 @@ class Stage:
     def check(self, people: People, *, by_command: bool) -> None:
         """Hold the ledger, the program's own words and the files together."""
         check_twice(self.ledger, self.expected)
+        check_waited(self.ledger, self.expected)
         self.look = self._looked(people.job, by_command=by_command)
         people.learn(self.look)
         people.check()

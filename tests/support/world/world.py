@@ -7,6 +7,7 @@ program's own words and the files must agree; at the end all is well again, and 
 must come to its end.
 """
 
+import asyncio
 import errno
 import json
 import os
@@ -137,6 +138,12 @@ class World:
             asked.events.append(event)
             self.stage.met("time: the process is stopped")
 
+    def eager(self, asked: Asked) -> None:
+        """Let tasks begin before their maker goes on, in some lives."""
+        if self._dice.random() < 0.15 and hasattr(asyncio, "eager_task_factory"):
+            asked.more["eager"] = True
+            self.stage.met("tasks: they begin at once")
+
     def _calls(self, door: str) -> None:
         """Make calls that no journal knows; the session's own counts must do."""
         dice, stage = self._dice, self.stage
@@ -167,6 +174,7 @@ class World:
             stage.met("asked: a budget")
         self.jump(asked)
         self.freeze(asked)
+        self.eager(asked)
         stage.note(str(asked))
         ran = stage.live(asked)
         check_twice(stage.ledger, stage.expected)
@@ -332,6 +340,7 @@ class JobWorld:
         self._act(asked)
         self._world.jump(asked)
         self._world.freeze(asked)
+        self._world.eager(asked)
         kind = self._draw(
             {
                 "nothing": 2,
