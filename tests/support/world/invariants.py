@@ -241,3 +241,11 @@ def check_calls(told: Mapping[str, Any], ledger: Ledger) -> None:
     ended = {f"prompt {index}" for index in ends} | set(told["abandoned"])
     lost = {sale.prompt for sale in ledger.sales if not sale.free} - ended
     assert not lost, f"sent, and nobody tells of it: {lost}: {told}"
+
+
+def check_rescued(told: Mapping[str, Any], ledger: Ledger) -> None:
+    """What was cancelled was finished: every answer that came came to somebody."""
+    ends = (*told["outcomes"], *told["finished"])
+    heard = {f"prompt {one['index']}" for one in ends} | set(told["rescued"])
+    lost = {sale.prompt for sale in ledger.sales if sale.told} - heard
+    assert not lost, f"answers that nobody was given: {lost}: {told}"

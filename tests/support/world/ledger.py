@@ -54,6 +54,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.sales: list[Sale] = []
         self.asked: Counter[str] = Counter()
+        self.last: dict[str, str] = {}  # verdicts
         self._path = path
         self._read = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -77,6 +78,7 @@ class Ledger:
         if what == "post":
             self.sales.append(Sale(**entry))
             self.asked[entry["prompt"]] += 1
+            self.last[entry["prompt"]] = entry["verdict"]
         elif what == "told":
             self.sales[entry["number"]].told = True
         else:

@@ -32,6 +32,7 @@ from zai_images import (
     SessionConfig,
     ZaiImagesError,
 )
+from zai_images.events import Event, Rescued
 from zai_images.jobs import ImageJob, JobError, JobReport
 
 DAYS = 3 * 86400.0  # no life may take longer on its own clock
@@ -54,6 +55,7 @@ class Life:
         if told.get("eager") and eager is not None:  # Python 3.12 and newer
             self.loop.set_task_factory(eager)
         self.faults: list[str] = []
+        self.rescued: list[str] = []
         self.job: ImageJob | None = None
         self.task: asyncio.Task[Any] | None = None
         self._locks: list[sqlite3.Connection] = []
@@ -220,7 +222,13 @@ class Life:
         config = SessionConfig(
             api_key=KEY, base_url=self._base_url, **self.told.get("config", {})
         )
-        return ImageSession(config, max_pictures=self.told.get("budget"))
+        return ImageSession(
+            config, max_pictures=self.told.get("budget"), observer=self._observe
+        )
+
+    def _observe(self, event: Event) -> None:
+        if isinstance(event, Rescued):
+            self.rescued.append(event.request.prompt)
 
     def _job(self) -> int:
         return self._python(self._run_job)
@@ -260,15 +268,16 @@ class Life:
                 ended = type(error).__name__
             # What was awaited whole is there twice.
             finished = [] if ended is None and told["how"] == "await" else run.finished
-            stats = session.stats()
-            return {
-                "ended": ended,
-                "outcomes": [_outcome(one) for one in found],
-                "finished": [_outcome(one) for one in finished],
-                "abandoned": [_prompt(one.request) for one in run.abandoned],
-                "billed": stats.billed,
-                "maybe": stats.maybe_billed,
-            }
+        stats = session.stats()
+        return {
+            "ended": ended,
+            "outcomes": [_outcome(one) for one in found],
+            "finished": [_outcome(one) for one in finished],
+            "abandoned": [_prompt(one.request) for one in run.abandoned],
+            "rescued": self.rescued,
+            "billed": stats.billed,
+            "maybe": stats.maybe_billed,
+        }
 
     async def _follow(self, run: BatchRun, found: list[Any]) -> None:
         how, most = self.told["how"], self.told["leave"]
@@ -312,15 +321,16 @@ class Life:
                         group.create_task(one(index, patience))
             except asyncio.CancelledError:
                 ended = "CancelledError"
-            stats = session.stats()
-            return {
-                "ended": ended,
-                "outcomes": outcomes,
-                "finished": [],
-                "abandoned": abandoned,
-                "billed": stats.billed,
-                "maybe": stats.maybe_billed,
-            }
+        stats = session.stats()
+        return {
+            "ended": ended,
+            "outcomes": outcomes,
+            "finished": [],
+            "abandoned": abandoned,
+            "rescued": self.rescued,
+            "billed": stats.billed,
+            "maybe": stats.maybe_billed,
+        }
 
     def _look(self) -> int:
         """Ask the program itself what it knows: `status` and `export`."""
@@ -337,11 +347,12 @@ class Life:
             async with ImageJob.open(self.told["folder"], read_only=True) as job:
                 found = await job.status()
                 records = [attrs.asdict(one) async for one in job.records()]
+                damages = [one.kind async for one in job.verify()]
         except JobError as error:
             sys.stderr.write(str(error))
             return 2
         sums = {name: getattr(found, name) for name in _SUMS}
-        status = attrs.asdict(found) | sums
+        status = attrs.asdict(found) | sums | {"damages": damages}
         texts = [json.dumps(status, default=str), "\n---"]
         texts += [json.dumps(one, default=str) for one in records]
         sys.stdout.write("\n".join([*texts, ""]))

@@ -5,6 +5,7 @@ import random
 import shutil
 import struct
 import zlib
+from collections import Counter
 from pathlib import Path
 
 import attrs
@@ -231,6 +232,9 @@ class People:
             if path.exists() and digest(path) != one["sha256"]
         ]
         assert look.status["changed"] == len(changed), (look.status, changed)
+        if "damages" in look.status:
+            wrong = Counter(missing=len(gone), changed=len(changed))
+            assert Counter(look.status["damages"]) == +wrong, look.status
         for path in self.edited:
             assert path in paths, f"{path} was changed, and is its item's no more"
         for source in self.known:

@@ -254,7 +254,10 @@ class Service:
             return "503 unpaid" if dice.random() < 0.8 else "gateway's page"
         if limit is not None and self.in_flight >= limit:
             return "busy"
-        return _draw(dice, self.told.get("verdicts") or {}, "made")
+        chances = dict(self.told.get("verdicts") or {})
+        if self.ledger.last.get(prompt) in FAILED and FAILED[0] in chances:
+            chances[FAILED[0]] = 0.6  # what fails once may go on failing
+        return _draw(dice, chances, "made")
 
     async def _generate(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, prompt: str

@@ -22,7 +22,13 @@ from typing import Any
 from support.judge.client import Client, Ran
 from support.judge.crash import MODES
 from support.judge.shim import Rule
-from support.world.invariants import check_calls, check_exact, check_twice
+from support.world.invariants import (
+    check_calls,
+    check_exact,
+    check_rescued,
+    check_twice,
+    check_waited,
+)
 from support.world.people import BETWEEN, DOINGS, People
 from support.world.service import HOSTS, VERDICTS
 from support.world.stage import Asked, Stage
@@ -166,6 +172,10 @@ class World:
         if dice.random() < 0.3:
             asked.events.append([dice.uniform(0, 60), "cancel"])
             stage.met(f"stopped: {door} is cancelled")
+        rescue = dice.random() < 0.4
+        if rescue:
+            more["config"] = {"finish_cancelled": True}
+            stage.met(f"asked: what is cancelled of {door} is finished")
         if door == "a batch":
             stage.met(f"a batch: {how}")
         elif any(more["patience"]):
@@ -178,7 +188,11 @@ class World:
         stage.note(str(asked))
         ran = stage.live(asked)
         check_twice(stage.ledger, stage.expected)
-        check_calls(json.loads(ran.out), stage.ledger)
+        told = json.loads(ran.out)
+        check_calls(told, stage.ledger)
+        if rescue and "outcomes" in told:  # else its closing was cancelled too
+            check_waited(stage.ledger, stage.expected)
+            check_rescued(told, stage.ledger)
 
 
 class JobWorld:
