@@ -111,7 +111,7 @@ class JobWorld:
             }
         )
         later = act in ("unknown", "failed", "missing", "exported")
-        if later and self._stage.look is None:
+        if later and not (self._stage.look and self._stage.look.records):
             act = "run"
         if act in ("resend", "unknown"):
             asked.more["on_unknown"] = "resend"
