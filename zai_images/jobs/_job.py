@@ -17,7 +17,7 @@ from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._folder import JobFolder
 from zai_images.jobs._input.files import InputCheck, PromptFile
 from zai_images.jobs._input.intake import ingest, refusal
-from zai_images.jobs._input.plan import OnBad, Price, plan, plan_new
+from zai_images.jobs._input.plan import OnBad, Price, no_states, plan
 from zai_images.jobs._input.sources import found_in
 from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._names import DEFAULT_NAME, NameTemplate
@@ -142,7 +142,7 @@ class ImageJob:
         if repeat < 1:
             raise InvalidRequestError(f"repeat: cannot be {repeat}; use 1 or more")
         self._refuse_if_busy()
-        self._store.refuse_closed()
+        self._store.opened()
         self._taking = True
         try:
             return await ingest(
@@ -187,7 +187,10 @@ class ImageJob:
         on_bad: OnBad | None = None,
     ) -> JobPlan:
         """Tell what a run in a new folder would do; the rest is as with `plan`."""
-        return await plan_new(requests, price=price, repeat=repeat, on_bad=on_bad)
+        found = found_in(requests)
+        return await asyncio.to_thread(
+            plan, no_states, found, repeat=repeat, price=price, on_bad=on_bad
+        )
 
     async def run(  # noqa: PLR0913 - what a run may be told, by keyword
         self,
