@@ -106,6 +106,7 @@ class Client:
         environment: Mapping[str, str],
         judge: Mapping[str, Any] | None = None,
         pages: int | None = None,
+        patches: Mapping[str, Any] | None = None,
         meanwhile: Callable[[int], None] | None = None,
     ) -> Ran:
         """
@@ -118,6 +119,7 @@ class Client:
             environment: Added to this process's own.
             judge: What the shim is to do: `root`, `log`, `record`, `rule`.
             pages: How many pages a SQLite file may have.
+            patches: What is otherwise than on another machine, see `patches`.
             meanwhile: Called with the process id as soon as it runs.
         """
         asked = {
@@ -127,6 +129,7 @@ class Client:
             "environment": dict(environment),
             "judge": dict(judge) if judge else None,
             "pages": pages,
+            "patches": dict(patches) if patches else None,
         }
         for name in ("stdout", "stderr"):  # it may be killed before it opens them
             (said / name).write_text("")
@@ -183,7 +186,8 @@ def send(pid: int, which: signal.Signals) -> None:
 def _child(asked: dict[str, Any]) -> int:
     os.chdir(asked["cwd"])
     # Whatever has not ended by then hangs; SIGALRM kills it and the test sees -14.
-    signal.setitimer(signal.ITIMER_REAL, HANGS)
+    patience = (asked["patches"] or {}).get("hangs", HANGS)
+    signal.setitimer(signal.ITIMER_REAL, patience)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     for number, name in ((1, "stdout"), (2, "stderr")):
@@ -203,6 +207,10 @@ def _child(asked: dict[str, Any]) -> int:
         setup(judge["root"], judge["log"], record=judge["record"], rule=rule)
     if asked["pages"] is not None:
         _limit_pages(asked["pages"])
+    if asked["patches"] is not None:
+        from support.judge.patches import apply
+
+        apply(asked["patches"])
     from zai_images.cli import main
 
     return main(asked["arguments"])

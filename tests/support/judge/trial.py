@@ -128,6 +128,8 @@ class Trial:
         log: Path | None = None,
         record: bool = False,
         pages: int | None = None,
+        patches: Mapping[str, Any] | None = None,
+        said: Path | None = None,
         meanwhile: Callable[[int], None] | None = None,
     ) -> Ran:
         """Run a command of the program in the folder of the trial."""
@@ -143,10 +145,11 @@ class Trial:
         ran = self.client.run(
             *arguments,
             cwd=self.place,
-            said=self.said,
+            said=said or self.said,
             environment=self.case.environment | state,
             judge=judge,
             pages=pages,
+            patches=patches,
             meanwhile=meanwhile,
         )
         assert "Traceback" not in ran.err, ran.err
