@@ -53,7 +53,8 @@ def content(picture: bytes) -> str:
     return "damaged"
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
+def chunk(name: bytes, data: bytes) -> bytes:
+    """Write one chunk of a PNG."""
     return (
         struct.pack(">I", len(data))
         + name
@@ -70,9 +71,9 @@ def picture(seed: str, size: int) -> bytes:
     return b"".join(
         (
             b"\x89PNG\r\n\x1a\n",
-            _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
-            _chunk(b"IDAT", zlib.compress(rows, 0)),
-            _chunk(b"IEND", b""),
+            chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
+            chunk(b"IDAT", zlib.compress(rows, 0)),
+            chunk(b"IEND", b""),
         )
     )
 
