@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from support.judge.paid_service import content
+from support.judge.paid_service import canonical, content
 
 JOURNAL = "job.sqlite"
 
@@ -117,7 +117,7 @@ def payments(job: Path) -> Mapping[str, tuple[int, int]] | None:
     billed: Counter[str] = Counter()
     maybe: Counter[str] = Counter()
     for body, paid, unsure in rows:
-        prompt = json.loads(body)["prompt"]
+        prompt = canonical(json.loads(body)["prompt"])
         billed[prompt] += paid
         maybe[prompt] += unsure
     return {prompt: (billed[prompt], maybe[prompt]) for prompt in billed | maybe}

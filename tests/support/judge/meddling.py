@@ -69,7 +69,7 @@ def _move_away(game: Round, life: Life, what: str, *, any_saved: bool) -> None:
     aside = game.trial.place / "not mounted"
     replaced(folder, aside)
     life.after.append(lambda: _put_back(aside, folder))
-    life.still = any_saved and life.command == "batch"
+    life.still = any_saved
 
 
 def _put_back(aside: Path, folder: Path) -> None:

@@ -78,15 +78,18 @@ class Books:
         before: dict[str, str] = {}
         for entry in entries:
             prompt, verdict = entry["prompt"], entry["verdict"]
+            spends = not verdicts.is_free(verdict)
             again = verdicts.is_sent_again(before.get(prompt, ""))
-            if self._spent[prompt] >= self.wanted[prompt] and not again:
-                assert asked[prompt] > 0, (
-                    f"sent again unasked: {prompt!r} meets {verdict!r} after "
-                    f"{before.get(prompt, 'an earlier life')!r}"
-                )
-                asked[prompt] -= not verdicts.is_free(verdict)
             before[prompt] = "" if again else verdict
-            self._spent[prompt] += not verdicts.is_free(verdict)
+            if again:
+                continue
+            if asked[prompt] > 0:  # of two equal items it may be either
+                asked[prompt] -= spends
+                continue
+            assert self._spent[prompt] < self.wanted[prompt], (
+                f"sent again unasked: {prompt!r} meets {verdict!r}"
+            )
+            self._spent[prompt] += spends
 
     def check_kept(self, entries: Sequence[Entry], found: Evidence) -> None:
         """Whatever was certainly paid has a trace of each of its links."""

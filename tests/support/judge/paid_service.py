@@ -20,6 +20,7 @@ import random
 import struct
 import subprocess
 import sys
+import unicodedata
 import urllib.parse
 import urllib.request
 import zlib
@@ -51,6 +52,11 @@ def content(picture: bytes) -> str:
             return digest.hexdigest()
         position += 12 + length
     return "damaged"
+
+
+def canonical(prompt: str) -> str:
+    """Name a prompt by what it says, however it is spelled."""
+    return unicodedata.normalize("NFC", prompt).strip()
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -208,7 +214,7 @@ class Server:
     async def _generate(
         self, writer: asyncio.StreamWriter, account: Account, name: str, body: bytes
     ) -> bool:
-        prompt = json.loads(body)["prompt"]
+        prompt = canonical(json.loads(body)["prompt"])
         if not prompt:  # the free check of the client
             account.checks += 1
             return await _reply(writer, 400, verdicts.envelope("1214"))

@@ -117,7 +117,7 @@ class Round:
             action()
         self.trial.case.tell(plan=life.plan, **({"host": None} | life.told))
         before = self.trial.case.bill()
-        asked = self.open_items() if life.resends else Counter()
+        asked = self.open_items(life) if life.resends else Counter()
         ran = self.run(life)
         self.say(f"  ended with {ran.code}: {self.counted()}")
         for action in reversed(life.after):
@@ -161,12 +161,14 @@ class Round:
     def counted(self) -> dict[str, int]:
         return dict(Counter(item.state for item in self.trial.items()))
 
-    def open_items(self) -> Counter[str]:
+    def open_items(self, life: Life) -> Counter[str]:
         """Count what a person who says `resend` may pay for once more."""
+        # A paid picture is made again where its link is dead, and only there.
+        states = {"sent", "unknown"} | (
+            {"answered"} if life.told.get("host") else set()
+        )
         return Counter(
-            item.prompt
-            for item in self.trial.items()
-            if item.state in ("sent", "unknown", "answered")
+            item.prompt for item in self.trial.items() if item.state in states
         )
 
     def wait(self) -> None:
@@ -186,8 +188,8 @@ class Round:
         self.books.add(bill.entries, died=died, asked=asked)
         found = evidence.Evidence.of(self.job, self.trial.place, self.told)
         self.books.check_kept(bill.entries, found)
-        if not (self.job / "job.sqlite").exists():
-            assert not bill.entries, "paid without a journal"
+        if not self.trial.items():
+            assert not bill.entries, "sent without a journal"
             return {}
         told = self.status()
         self.books.check_status(told, bill.entries, found, evidence.payments(self.job))

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 from support.judge.client import Client, Ran
-from support.judge.paid_service import Bill, Case, PaidService, content
+from support.judge.paid_service import Bill, Case, PaidService, canonical, content
 from support.judge.shim import Rule
 
 STATES = ("pending", "sent", "answered", "saved", "failed", "refused", "unknown")
@@ -62,7 +62,7 @@ def items_of(job: Path, more: str = "NULL") -> list[Item]:
     return [
         Item(
             number=number,
-            prompt=json.loads(body)["prompt"],
+            prompt=canonical(json.loads(body)["prompt"]),
             state=state,
             path=path,
             more=tuple(more),
