@@ -10,6 +10,7 @@ the end everything is well again, and all is saved, refused or unknown.
 
 import json
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -38,6 +39,8 @@ PROMPTS = (
 )
 # What befalls any run now and then.
 USUAL = ("refuse", "frequency", "content", "parameter", "lose", "half", "server")
+CODES = (0, 1, 2, 3, 4, 5)
+SUMMARY = re.compile(r"^(PARTIAL: )?\d+ requests?: ", re.MULTILINE)
 MISSING, CHANGED = "missing", "changed"
 
 
@@ -125,13 +128,22 @@ class Round:
         self.wait()
         died = life.died or ran.killed or life.signals > 1
         self.check(died=died, asked=asked)
-        if life.still and not ran.killed:
-            after = self.trial.case.bill()
-            sent = len(after.entries) - len(before.entries)
+        self.check_ended(life, ran, before)
+        return ran
+
+    def check_ended(self, life: Life, ran: Ran, before: Bill) -> None:
+        """A run says how it ended, and sends nothing where it may not."""
+        if ran.killed:
+            return
+        after = self.trial.case.bill()
+        sent = len(after.entries) - len(before.entries)
+        if life.still:
             fetched = after.fetches - before.fetches
             assert (sent, fetched) == (0, 0), f"{sent} sent, {fetched} fetched"
             assert ran.code in (1, 4), (ran.code, ran.err)
-        return ran
+        if not life.signals:
+            assert ran.code in CODES, (ran.code, ran.err)
+            assert not sent or SUMMARY.search(ran.err), f"no summary: {ran.err}"
 
     def run(self, life: Life) -> Ran:
         """Run the command of a life."""
@@ -163,10 +175,9 @@ class Round:
 
     def open_items(self, life: Life) -> Counter[str]:
         """Count what a person who says `resend` may pay for once more."""
-        # A paid picture is made again where its link is dead, and only there.
-        states = {"sent", "unknown"} | (
-            {"answered"} if life.told.get("host") else set()
-        )
+        states = {"sent", "unknown"}
+        if life.told.get("host"):  # then a link may be dead, and is made again
+            states.add("answered")
         return Counter(
             item.prompt for item in self.trial.items() if item.state in states
         )
@@ -192,6 +203,7 @@ class Round:
             assert not bill.entries, "sent without a journal"
             return {}
         told = self.status()
+        assert told["total"] == len(PROMPTS), f"asked for something new: {told}"
         self.books.check_status(told, bill.entries, found, evidence.payments(self.job))
         self.check_files(bill)
         return told
