@@ -39,13 +39,14 @@ IN_FLIGHT = 50
 LATENCY = 7.5  # seconds; the documented 5-10 s of a standard picture
 PICTURE = inspect(picture(1_500_000))
 _SAVED = """
-UPDATE items SET state='saved', attempts=1, cost=0.01 WHERE number <= {0};
+UPDATE items SET state='saved', sends=1, billed=1, cost=0.01 WHERE number <= {0};
 INSERT INTO pictures SELECT number,
-    printf('pictures/%03d/%06d.png', (number - 1) / 1000, number), 0, '', 0
+    printf('pictures/%03d/%06d.png', (number - 1) / 1000, number), 0, '', 0, NULL
     FROM items WHERE number <= {0};
-INSERT INTO answers (number, at, status, body, url) SELECT number, 0, 200,
+INSERT INTO attempts (id, number, sent, again, price, billed, answered, status, body)
+    SELECT number, number, 0, 0, 0.01, 'yes', 0, 200,
     '{{"created":1,"data":[{{"url":"https://example.com/a.png?Signature=' ||
-    hex(randomblob(100)) || '"}}]}}', 'https://example.com/a.png'
+    hex(randomblob(100)) || '"}}]}}'
     FROM items WHERE number <= {0};
 """
 

@@ -43,9 +43,11 @@ async def unfetched(batch, service):
 async def test_a_paid_picture_that_was_not_fetched_keeps_its_link(
     unfetched, service, status, journal
 ):
-    ((url,),) = journal(
-        "SELECT url FROM answers JOIN items USING (number) WHERE state='answered'"
+    ((body,),) = journal(
+        "SELECT attempts.body FROM attempts JOIN items USING (number) "
+        "WHERE state='answered'"
     )
+    url = json.loads(body)["data"][0]["url"]
 
     assert unfetched.code == 1
     assert url.startswith("http://127.0.0.1")
@@ -81,7 +83,7 @@ def relink(journal):
 
     def relink(old, new, *, at=0):
         journal(
-            "UPDATE answers SET at=?, url=NULL, "
+            "UPDATE attempts SET answered=?, "
             "body=CAST(replace(CAST(body AS TEXT), ?, ?) AS BLOB) WHERE number=2",
             at,
             old,
@@ -154,12 +156,12 @@ async def test_a_new_link_is_given_its_time(unfetched, relink, batch, service):
 
 async def test_links_about_to_die_are_told(unfetched, journal, cli):
     soon = time.time() + 3 * 3600 + 60
-    journal("UPDATE answers SET expires=?", soon)
+    journal("UPDATE attempts SET expires=?", soon)
     ran = await cli("status", "out")
     assert "WARNING: the first of those links dies at 20" in ran.err
     assert "UTC (in 3 h 0" in ran.err
 
-    journal("UPDATE answers SET expires=?", soon + 3 * 86400)
+    journal("UPDATE attempts SET expires=?", soon + 3 * 86400)
     assert "WARNING" not in (await cli("status", "out")).err
 
 
@@ -221,10 +223,10 @@ async def test_it_is_asked_for_again_when_that_is_wanted_and_once_only(
 def full_disk(monkeypatch):
     with monkeypatch.context() as patch:
 
-        def write(target, data):
-            raise OSError(28, "No space left on device", str(target))
+        def write(targets, data, **_):
+            raise OSError(28, "No space left on device", str(next(targets)))
 
-        patch.setattr("zai_images.jobs._folder.write_atomically", write)
+        patch.setattr("zai_images.jobs._folder.write_new", write)
         yield patch
 
 
@@ -250,13 +252,14 @@ async def test_a_full_disk_stops_the_sending_and_loses_nothing(
 async def test_a_link_that_cannot_be_written_is_said_in_full(
     full_disk, batch, service, monkeypatch
 ):
-    def keep_answer(number, raw):
+    def keep_answer(received):
         def step(connection):
             raise sqlite3.OperationalError("database or disk is full")
 
         return step
 
     monkeypatch.setattr("zai_images.jobs._journal.steps.keep_answer", keep_answer)
+    monkeypatch.setattr("zai_images.jobs._overflow._appended", lambda *_: False)
     ran = await batch("--limit", "1", prompts=["a fox"])
 
     assert ran.code == 4

@@ -32,11 +32,13 @@ async def test_status_counts_and_tells_of_the_service(batch, cli, service):
         "dead_links": 0,
         "links_expire": None,
         "more_maybe_billed": 0,
+        "missing": 0,
+        "changed": 0,
         "folder": "out",
     }
     assert "1 unknown: sent, and no answer came" in ran.err
     text = await cli("status", "out")
-    assert "        1 saved     picture in the folder\n" in text.out
+    assert "        1 saved     picture saved\n" in text.out
     assert (
         "        1 unknown   sent, and no answer is known: may be billed\n" in text.out
     )
@@ -100,4 +102,33 @@ async def test_what_a_killed_run_has_sent_is_told(cli, batch, journal):
 def test_the_total_is_the_sum_of_the_states():
     status = JobStatus(pending=1, sent=2, answered=3, saved=4, failed=5, refused=6)
 
-    assert (status.total, status.billed, status.maybe_billed) == (21, 7, 2)
+    assert (status.total, status.maybe_billed) == (21, 2)
+
+
+async def test_status_tells_what_was_spent_by_day_and_model(cli, batch, journal):
+    await batch()
+    journal("UPDATE attempts SET answered=0, price=0.01")
+    journal("UPDATE attempts SET price=NULL, answered=86400 WHERE number=2")
+
+    ran = await cli("status", "out", "--spend")
+    found = json.loads((await cli("status", "out", "--spend", "--json")).out)
+
+    assert "1970-01-01 cogview-4-250304: 2 pictures, $0.02" in ran.out
+    assert "1970-01-02 cogview-4-250304: 1 picture, unknown" in ran.out
+    assert [one["cost"] for one in found["spend"]] == [0.02, None]
+    assert found["spend"][0]["payments"] == 2
+    assert "spend" not in json.loads((await cli("status", "out", "--json")).out)
+
+
+async def test_status_counts_what_people_did_to_the_files(cli, batch):
+    await batch()
+    one, other, _ = sorted(Path("out").rglob("*.png"))
+    one.unlink()
+    other.write_bytes(other.read_bytes() + b"mine")
+    await batch()
+
+    ran = await cli("status", "out")
+    found = json.loads((await cli("status", "out", "--json")).out)
+
+    assert "of these 1 missing, 1 changed" in ran.out
+    assert (found["saved"], found["missing"], found["changed"]) == (3, 1, 1)

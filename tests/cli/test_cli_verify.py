@@ -21,7 +21,7 @@ async def test_verify_finds_every_damage_and_names_it(batch, cli, service):
     assert [line.split(": ")[0] for line in ran.out.splitlines()] == [
         str(path) for path in files[:3]
     ]
-    assert "3 of 5 pictures missing or damaged" in ran.err
+    assert "of 5 pictures 1 changed, 1 damaged, 1 missing" in ran.err
     found = json.loads((await cli("verify", "out", "--json")).out)
     assert (found["ok"], found["checked"]) == (False, 5)
     assert [one["number"] for one in found["damaged"]] == [1, 2, 3]
@@ -29,4 +29,7 @@ async def test_verify_finds_every_damage_and_names_it(batch, cli, service):
     files[2].unlink()
     again = await batch(prompts=prompts)
     assert (again.code, service.bill.total) == (0, 5)
+    assert (await cli("verify", "out")).code == 1
+    assert (await cli("retry", "out", "--only", "missing")).code == 0
     assert (await cli("verify", "out")).code == 0
+    assert service.bill.total == 5

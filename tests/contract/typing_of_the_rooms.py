@@ -8,7 +8,6 @@ from typing import Any, assert_type
 from zai_images import ImageRequest, ImageSession, SessionConfig, ZaiImagesError, events
 from zai_images.jobs import (
     DEFAULT_NAME,
-    MOVES,
     BadLine,
     Damage,
     DiskError,
@@ -22,6 +21,7 @@ from zai_images.jobs import (
     JobReport,
     JobStatus,
     PromptFile,
+    Spend,
     State,
     Unwritten,
     check_requests,
@@ -95,6 +95,7 @@ async def durable(session: ImageSession, file: PromptFile) -> JobReport:
         assert_type(report.unwritten, tuple[Unwritten, ...])
         assert_type(report.unwritten[0].url, str)
         assert_type(await job.retry(session, "failed", limit=5), JobReport)
+        assert_type(await job.retry(session, "missing"), JobReport)
         status = await job.status()
         assert_type(status, JobStatus)
         assert_type(status.total + status.billed + status.maybe_billed, int)
@@ -104,6 +105,10 @@ async def durable(session: ImageSession, file: PromptFile) -> JobReport:
             assert_type(record.state, State)
             assert_type((record.path, record.size), tuple[str | None, int | None])
             record.path.upper()  # type: ignore[union-attr]
+        for spend in await job.spend():
+            assert_type(spend, Spend)
+            assert_type((spend.day, spend.payments), tuple[str, int])
+            assert_type(spend.cost, float | None)
         async for damage in job.verify():
             assert_type(damage, Damage)
             assert_type((damage.number, damage.reason), tuple[int, str])
@@ -139,11 +144,9 @@ def watch(event: events.Event) -> None:
 
 def states(state: State) -> None:
     assert_type(State("saved"), State)
-    assert_type(state in MOVES, bool)
     text: str = state
     assert_type(text.upper(), str)
     State.LOST  # type: ignore[attr-defined]
-    MOVES[state] = MOVES[state]  # type: ignore[index]
 
 
 JOB_ERRORS: tuple[type[JobError], ...] = (DiskError,)

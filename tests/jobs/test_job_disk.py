@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.jobs import PROMPTS, config_of
+from support.jobs import PROMPTS, config_of, files
 
 from zai_images import (
     ImageSession,
@@ -54,8 +54,8 @@ async def test_of_a_full_disk_the_journal_tells_though_a_file_was_earlier(
     async with ImageJob.open(folder) as job:
         run = JobRun(
             session=session,
-            writer=job._store.writer,
-            folder=job._store.folder,
+            store=job._store,
+            overflow=None,
             names=NameTemplate(DEFAULT_NAME),
             observer=None,
             wanted=0,
@@ -71,11 +71,11 @@ async def test_of_a_full_disk_the_journal_tells_though_a_file_was_earlier(
 async def test_a_file_that_cannot_be_written_keeps_its_link(
     run, box, folder, monkeypatch
 ):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device", "x.png")
 
     with monkeypatch.context() as patch:
-        patch.setattr("zai_images.jobs._folder.write_atomically", full)
+        patch.setattr("zai_images.jobs._folder.write_new", full)
         report = await run()
     again = await run()
 
@@ -133,107 +133,98 @@ async def test_a_step_that_the_disk_loses_stops_a_run_though_nobody_waits_for_it
     assert isinstance(report.stopped_by, DiskError)
 
 
-FULL = "BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
-
-
 @pytest.fixture
-async def filled(folder, box):
-    """Run a job whose journal takes no answer until one has been read."""
+def hold(folder):
+    """Hold the journal from an event on, as another program would, to the end."""
+    held = []
 
-    async def filled(fault=None):
+    def hold(kind, *, job=None):
         def observe(event):
-            if isinstance(event, events.Answered | events.Refused | events.Failed):
-                job._store.writer.post(
-                    lambda c: c.execute("DROP TRIGGER IF EXISTS full")
+            if isinstance(event, kind) and not held:
+                held.append(
+                    sqlite3.connect(folder / "job.sqlite", isolation_level=None)
                 )
+                held[0].execute("BEGIN IMMEDIATE")
 
-        async with ImageSession(config_of(box), observer=observe) as session:
-            async with ImageJob.open(folder) as job:
-                await job.take(["a fox"])
-                await job._store.do(
-                    lambda c: c.execute(
-                        f"CREATE TRIGGER full BEFORE INSERT ON answers {FULL}"
-                    )
-                )
-                return await job.run(session)
+        return observe
 
-    return filled
+    hold.go = lambda: held.pop().close()
+    yield hold
+    for connection in held:
+        connection.close()
 
 
-async def test_an_answer_the_disk_did_not_take_is_recorded_with_its_file(
-    filled, journal, box
+@pytest.mark.parametrize("kind", [events.Sent, events.Answered, events.Downloaded])
+async def test_pictures_in_hand_become_files_though_the_journal_takes_nothing(
+    kind, hold, folder, box, run
 ):
-    report = await filled()
+    async with ImageSession(config_of(box), observer=hold(kind)) as session:
+        async with ImageJob.open(folder) as job:
+            await job._store.do(lambda c: c.execute("PRAGMA busy_timeout=0").fetchall())
+            report = await job.run(session, PROMPTS)
+    made = len(files(folder))
+    paid = box.bill.total
+    told = report.status
+    hold.go()
+    after = await run()
 
     assert isinstance(report.stopped_by, DiskError)
     assert report.unwritten == ()
-    assert report.status.saved == box.bill.total == 1
-    ((body,),) = journal("SELECT body FROM answers")
-    assert b'"url"' in body
-
-
-async def test_or_at_the_end_of_the_run_where_there_is_no_file(filled, run, box):
-    box.next(action="missing_picture", fetches=1)
-    report = await filled()
-
-    assert isinstance(report.stopped_by, DiskError)
-    assert (report.unwritten, report.status.answered) == ((), 1)
-    assert (await run(["a fox"])).status.saved == box.bill.total == 1
-
-
-async def test_a_refusal_the_disk_did_not_take_is_no_paid_picture(filled, journal, box):
-    box.next(code="1301")
-    report = await filled()
-
-    assert isinstance(report.stopped_by, DiskError)
-    assert report.unwritten == ()
-    assert journal("SELECT number FROM answers") == []
-    assert box.bill.total == 0
-
-
-async def test_an_answer_that_may_be_paid_is_recorded_even_if_nobody_can_read_it(
-    filled, journal, box
-):
-    box.next(action="null_url")
-    report = await filled()
-
-    assert isinstance(report.stopped_by, DiskError)
-    assert journal("SELECT number FROM answers") == [(1,)]
-    assert box.bill.total == 1
-
-
-async def test_a_journal_that_does_not_take_a_loss_stops_the_run(
-    run, folder, box, journal
-):
-    await run()
-    next(folder.rglob("*.png")).unlink()
-    journal(f"CREATE TRIGGER full BEFORE DELETE ON pictures {FULL}")
-
-    report = await run()
-    assert isinstance(report.stopped_by, DiskError)
-    assert report.moved == {}
-
-    journal("DROP TRIGGER full")
-    assert (await run()).moved == {State.SAVED: 1}
+    assert made == paid == report.moved[State.SAVED]
+    assert told.total == 3  # reading waits for nobody
+    assert (after.status.saved, after.status.billed) == (3, 3)
     assert box.bill.total == 3
+    assert len(files(folder)) == 3
+
+
+async def test_an_answer_without_a_picture_is_found_by_the_next_run_too(
+    hold, folder, box, run
+):
+    for prompt, action in zip(
+        PROMPTS, ("missing_picture", "reset", "null_url"), strict=True
+    ):
+        box.next(prompt=prompt, action=action, billed=True)
+    async with ImageSession(config_of(box), observer=hold(events.Sent)) as session:
+        async with ImageJob.open(folder) as job:
+            await job._store.do(lambda c: c.execute("PRAGMA busy_timeout=0").fetchall())
+            await job.run(session, PROMPTS)
+    hold.go()
+    box.clear_faults()
+    sent = len(box.bill.entries)
+    after = await run()
+
+    status = after.status
+    assert (status.total, status.failed, status.refused) == (3, 0, 0)
+    assert status.billed + status.maybe_billed >= box.bill.total
+    assert len(box.bill.entries) - sent == len(set(PROMPTS)) - sent
+
+
+async def test_links_that_no_disk_takes_are_told_in_full(
+    hold, folder, box, run, monkeypatch
+):
+    monkeypatch.setattr("zai_images.jobs._overflow._appended", lambda *_: False)
+    box.next(prompt="a fox", action="missing_picture")
+    async with ImageSession(config_of(box), observer=hold(events.Sent)) as session:
+        async with ImageJob.open(folder) as job:
+            await job._store.do(lambda c: c.execute("PRAGMA busy_timeout=0").fetchall())
+            report = await job.run(session, ["a fox"])
+
+    ((number, url),) = [(one.number, one.url) for one in report.unwritten]
+    assert number == 1
+    assert url.startswith("http")
 
 
 async def test_the_report_comes_even_where_the_journal_cannot_be_read_any_more(
     folder, session
 ):
-    """Another program holds on to it for longer than anybody waits."""
-    other = sqlite3.connect(folder.parent / "other", isolation_level=None)
+    def fail(event):
+        job._store.read = unreadable
 
-    def hold(event):
-        nonlocal other
-        other.close()
-        other = sqlite3.connect(folder / "job.sqlite", isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
+    async def unreadable(_):
+        raise DiskError("the journal is gone")
 
-    async with ImageJob.open(folder, observer=hold) as job:
-        await job._store.do(lambda c: c.execute("PRAGMA busy_timeout=0").fetchall())
+    async with ImageJob.open(folder, observer=fail) as job:
         report = await job.run(session, ["a fox"])
-    other.close()
 
     assert report.moved == {State.SAVED: 1}
     assert report.status.total == 0  # not known

@@ -21,7 +21,8 @@ from zai_images.jobs import (
     JobError,
     State,
 )
-from zai_images.jobs._results import ResultWriter, _item
+from zai_images.jobs._results import ResultWriter
+from zai_images.jobs._run import _number
 from zai_images.jobs._write_ahead import (
     JournaledRequester,
 )
@@ -238,6 +239,6 @@ def outcome(request):
 async def test_what_is_not_of_a_job_is_not_kept_as_if_it_were():
     """Of a batch that does not download, or with other requests than a job's."""
     with pytest.raises(RuntimeError, match="was not downloaded"):
-        await ResultWriter.write_made(None, outcome(ImageRequest("a fox", id=1)))
+        await ResultWriter.write_made(None, None, outcome(ImageRequest("a fox", id=1)))
     with pytest.raises(TypeError, match="the number of its item"):
-        _item(outcome(ImageRequest("a fox", id="x")))
+        _number(outcome(ImageRequest("a fox", id="x")))

@@ -1,18 +1,23 @@
-"""Each step of the journal, on a real file: what it moves, and what it leaves alone."""
+"""Each step of the journal, on a real file: what it adds, and what it leaves alone."""
 
 import json
 import sqlite3
-from datetime import UTC, datetime
 
 import pytest
 
+from zai_images import ContentRefusedError, RateLimitedError
 from zai_images._api.response import RawResponse
-from zai_images.jobs import MOVES, State
+from zai_images.jobs import JobError, State
 from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._journal.schema import connect
-from zai_images.jobs._states import sources
+from zai_images.jobs._journal.steps import Attempt, Received, Saved, Settled
 
-RAW = RawResponse(status=200, request_id="r-1", body=b"paid")
+URL = "https://x.example/a.png"
+PICTURE = (200, b'{"created": 1, "data": [{"url": "https://x.example/a.png"}]}')
+NO_PLACE = (429, b'{"error": {"code": "1302", "message": "busy"}}')
+UNSAFE = (400, b'{"error": {"code": "1301", "message": "unsafe"}}')
+FAILURE = (500, b'{"error": {"code": "1234", "message": "network"}}')
+HTML = (200, b"<html>")
 
 
 class Book:
@@ -21,23 +26,39 @@ class Book:
     def __init__(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
         self.connection = connection
+        self._attempts = 0
 
-    def add(self, state: str = "pending", *, answer: bool = False, **more) -> int:
-        """Put an item into a state; its answer, where it has one, is kept too."""
+    def add(self, *ends: object, **more: object) -> int:
+        """Put an item in, with an attempt for each end: an answer, or how it ended."""
         number = len(self.all("items")) + 1
-        fields = {"key": b"%d" % number, "position": 1, "body": "{}", "state": state}
+        fields = {"key": b"%d" % number, "position": 1, "body": '{"model": "m"}'}
         fields |= {"number": number} | more
         marks = ", ".join("?" * len(fields))
         self.connection.execute(
             f"INSERT INTO items ({', '.join(fields)}) VALUES ({marks})",  # noqa: S608 - our own
             tuple(fields.values()),
         )
-        if answer:
-            self.connection.execute(
-                "INSERT INTO answers (number, at, status, body) VALUES (?, 1, 200, '')",
-                (number,),
-            )
+        for end in ends:
+            self.attempt(number, end)
         return number
+
+    def attempt(self, number: int, end: object = None, *, again: bool = False):
+        """Send an item, and have that end as it is told."""
+        self._attempts += 1
+        attempt = Attempt(id=self._attempts, number=number, price=0.01, again=again)
+        self.do(steps.intend(attempt))
+        if isinstance(end, tuple):
+            self.do(steps.record(received(attempt, end)))
+        elif end is not None:
+            self.do(steps.record(Settled(attempt=attempt, billed=end)))
+        return attempt
+
+    def save(self, number: int, path: str = "a.png", size: int = 3) -> None:
+        self.do(
+            steps.record(
+                Saved(number=number, path=path, size=size, sha256="ab", at=2.0)
+            )
+        )
 
     def do(self, step):
         return step(self.connection)
@@ -49,11 +70,21 @@ class Book:
     def item(self, number: int = 1) -> sqlite3.Row:
         return self.all("items")[number - 1]
 
+    def stands(self, number: int = 1) -> tuple[str, int, int]:
+        item = self.item(number)
+        return item["state"], item["billed"], item["maybe"]
+
     def states(self) -> list[str]:
         return [row["state"] for row in self.all("items")]
 
-    def answers(self) -> list[int]:
-        return [row["number"] for row in self.all("answers")]
+    def bodies(self) -> list[bytes]:
+        return [row["body"] for row in self.all("attempts")]
+
+
+def received(attempt, answer, at=1.0):
+    status, body = answer
+    raw = RawResponse(status=status, request_id="r-1", body=body)
+    return Received(attempt=attempt, raw=raw, at=at)
 
 
 @pytest.fixture
@@ -63,169 +94,247 @@ def book(tmp_path):
     connection.close()
 
 
-def test_every_state_is_reached_and_none_is_left_out_of_the_table():
-    reached = frozenset().union(*MOVES.values())
-
-    assert set(MOVES) == set(State)
-    assert reached == set(State)
-    assert MOVES[State.REFUSED] == frozenset()
-    assert State.SENT not in MOVES[State.ANSWERED]  # paid: never straight back out
-    assert State.SENT not in MOVES[State.SAVED]
-    assert sources(State.SAVED) == (State.ANSWERED,)
-
-
-@pytest.mark.parametrize("state", State)
-def test_an_item_is_sent_only_from_where_the_table_allows_it(book, state):
-    book.add(state)
-    other = book.add()
-    if State.SENT in MOVES[state]:
-        book.do(steps.intend(1))
-        assert (book.item()["state"], book.item()["attempts"]) == ("sent", 1)
-    else:
-        with pytest.raises(RuntimeError, match="item 1 may not be sent"):
-            book.do(steps.intend(1))
-        assert (book.item()["state"], book.item()["attempts"]) == (state, 0)
-    assert book.item(other)["state"] == "pending"
-
-
-def test_attempts_are_counted_each(book):
+def test_an_intent_is_a_row_and_the_item_is_sent(book):
     book.add()
-    for _ in range(3):
-        book.do(steps.intend(1))
-        book.do(steps.settle(1, State.PENDING, maybe=False))
+    other = book.add()
+    book.attempt(1)
 
-    assert book.item()["attempts"] == 3
+    (row,) = book.all("attempts")
+    assert (row["number"], row["billed"], row["price"]) == (1, None, 0.01)
+    assert row["sent"] > 1_000_000_000
+    assert book.stands() == ("sent", 0, 1)
+    assert book.stands(other) == ("pending", 0, 0)
 
 
-def test_an_answer_is_kept_as_it_came_and_a_later_one_replaces_it(book):
-    book.add("sent", answer=True)
-    book.add("sent")
-    book.do(steps.keep_answer(1, RAW))
+@pytest.mark.parametrize("end", [None, PICTURE, UNSAFE])
+def test_what_is_out_paid_or_refused_is_not_sent_unasked(book, end):
+    book.add(end) if end else book.attempt(book.add())
+    before = book.stands()
 
-    (kept,) = book.all("answers")
-    assert tuple(kept)[2:5] == (200, "r-1", b"paid")
-    assert kept["at"] > 1_000_000_000
+    with pytest.raises(RuntimeError, match="item 1 may not be sent"):
+        book.attempt(1)
+    assert book.stands() == before
+    assert book.item()["sends"] == 1
+
+
+def test_what_is_saved_is_not_sent_even_where_asked(book):
+    book.save(book.add(PICTURE))
+
+    with pytest.raises(RuntimeError, match="may not be sent"):
+        book.attempt(1, again=True)
+
+
+def test_every_send_is_counted_the_free_ones_too(book):
+    book.add(NO_PLACE, "no", NO_PLACE)
+
+    assert book.item()["sends"] == 3
+    assert book.all("attempts") == []
+    assert book.stands() == ("pending", 0, 0)
+
+
+def test_an_answer_is_kept_as_it_came(book):
+    book.add(PICTURE)
+    book.add()
+    book.attempt(2)
+
+    kept, other = book.all("attempts")
+    assert (kept["status"], kept["request_id"], kept["body"]) == (
+        200,
+        "r-1",
+        PICTURE[1],
+    )
+    assert (kept["answered"], kept["billed"]) == (1.0, "yes")
+    assert kept["expires"] == 1 + 30 * 86400
+    assert (other["body"], other["billed"]) == (None, None)
     assert book.states() == ["answered", "sent"]
 
 
-@pytest.mark.parametrize(("maybe", "count"), [(True, 1), (False, 0)])
 @pytest.mark.parametrize(
-    ("target", "kept"), [(State.PENDING, [2]), (State.UNKNOWN, [1, 2])]
+    ("end", "standing"),
+    [
+        (PICTURE, ("answered", 1, 0)),
+        (NO_PLACE, ("pending", 0, 0)),
+        (UNSAFE, ("refused", 0, 0)),
+        (FAILURE, ("unknown", 0, 1)),
+        (HTML, ("unknown", 0, 1)),
+        ("maybe", ("unknown", 0, 1)),
+        ("no", ("pending", 0, 0)),
+    ],
 )
-def test_an_attempt_without_a_picture_is_settled(book, target, kept, maybe, count):
-    """The answer goes where it was a refusal, and stays where it may be paid for."""
-    book.add("sent", answer=True, error="before", code="1")
-    book.add("sent", answer=True, error="before", code="1")
-    book.do(steps.settle(1, target, maybe=maybe))
+def test_how_an_attempt_ends_says_where_the_item_is(book, end, standing):
+    book.add(end)
+    book.add()
 
-    first, second = book.all("items")
-    assert (first["state"], first["maybe"]) == (target, count)
-    assert (first["error"], first["code"]) == (None, None)
-    assert (second["state"], second["maybe"]) == ("sent", 0)
-    assert (second["error"], second["code"]) == ("before", "1")
-    assert book.answers() == kept
+    assert book.stands() == standing
+    assert book.stands(2) == ("pending", 0, 0)
+    free = standing[1:] == (0, 0)
+    assert len(book.all("attempts")) == (not free)
 
 
-@pytest.mark.parametrize("target", [State.FAILED, State.REFUSED, State.UNKNOWN])
-def test_an_item_ends_with_its_reason(book, target):
-    """Only where the picture may be paid for is the answer kept."""
-    book.add("answered", answer=True)
-    book.add("answered", answer=True)
-    book.do(steps.end(1, target, "no foxes", "1301"))
-
-    first, second = book.all("items")
-    assert (first["state"], first["error"], first["code"]) == (
-        target,
-        "no foxes",
-        "1301",
-    )
-    assert (second["state"], second["error"], second["code"]) == (
-        "answered",
-        None,
-        None,
-    )
-    assert book.answers() == ([1, 2] if target is State.UNKNOWN else [2])
+LATER = {
+    "no place": NO_PLACE,
+    "an unsafe prompt": UNSAFE,
+    "a failure": FAILURE,
+    "a page": HTML,
+    "a lost answer": "maybe",
+    "no connection": "no",
+    "another picture": PICTURE,
+    "a kill": None,
+}
 
 
-def test_a_reason_is_told_even_where_the_state_stays(book):
-    book.add("saved")
-    book.add("saved")
-    book.do(steps.end(1, State.FAILED, "why", "7"))
+@pytest.mark.parametrize("later", LATER.values(), ids=LATER)
+@pytest.mark.parametrize("first", [PICTURE, "maybe", HTML], ids=["paid", "lost", "odd"])
+def test_nothing_later_changes_what_is_known_of_an_earlier_attempt(book, first, later):
+    book.add(first)
+    before, (row,) = book.stands(), book.all("attempts")
+    book.attempt(1, later, again=True)
+    book.do(steps.resume("s", private_sandbox=False))
 
-    assert book.states() == ["saved", "saved"]
-    assert [row["error"] for row in book.all("items")] == ["why", None]
-    assert [row["code"] for row in book.all("items")] == ["7", None]
-
-
-def read(**fields):
-    defaults = {"url": "https://e.example/a", "expires": None, "cost": 0.01}
-    return steps.read_answer(1, **(defaults | {"latency": None} | fields))
-
-
-def test_a_picture_is_paid_for_once_however_often_it_is_read_of(book):
-    book.add("answered", answer=True)
-    book.add("answered", answer=True)
-    book.do(read(expires=datetime(2026, 1, 1, tzinfo=UTC), latency=7.5))
-    book.do(read(url="https://e.example/b"))
-
-    first, second = book.all("answers")
-    assert tuple(first)[5:8] == ("https://e.example/a", 1767225600.0, 7.5)
-    assert tuple(second)[5:8] == (None, None, None)
-    assert [row["cost"] for row in book.all("items")] == [0.01, None]
+    kept = book.all("attempts")[0]
+    assert tuple(kept) == tuple(row)
+    state, billed, maybe = book.stands()
+    assert billed == before[1] + (later == PICTURE)
+    assert maybe == before[2] + (later in (FAILURE, HTML, "maybe", None))
+    assert state == ("answered" if PICTURE in (first, later) else "unknown")
 
 
-def test_what_was_paid_before_stays_paid(book):
-    book.add("answered", answer=True, cost=0.02)
-    book.do(read())
+def test_an_answer_that_comes_after_its_call_was_given_up_is_paid(book):
+    """The next run has counted it as lost by then; what is known only grows."""
+    book.add()
+    attempt = book.attempt(1, "maybe")
+    assert book.stands() == ("unknown", 0, 1)
+    book.do(steps.record(received(attempt, PICTURE)))
+    book.do(steps.record(Settled(attempt=attempt, billed="maybe")))
 
-    assert book.item()["cost"] == pytest.approx(0.03)
+    assert book.stands() == ("answered", 1, 0)
+
+
+def test_a_fact_that_is_recorded_twice_is_one_fact(book):
+    book.add()
+    attempt = book.attempt(1)
+    facts = [
+        received(attempt, PICTURE),
+        Saved(number=1, path="a.png", size=3, sha256="ab", at=2.0, latency=7.5),
+    ]
+    for _ in range(2):
+        book.do(steps.record_all(facts))
+
+    assert book.stands() == ("saved", 1, 0)
+    assert len(book.all("attempts")) == len(book.all("pictures")) == 1
+
+
+def test_a_fact_of_an_attempt_that_the_journal_does_not_know_is_added(book):
+    """An earlier copy of the folder was put in its place."""
+    book.add()
+    attempt = Attempt(id=99, number=1, price=0.02, again=True)
+    book.do(steps.record(received(attempt, PICTURE, at=5.0)))
+
+    (row,) = book.all("attempts")
+    assert (row["id"], row["sent"], row["again"], row["price"]) == (99, 5.0, 1, 0.02)
+    assert book.stands() == ("answered", 1, 0)
+    assert book.item()["cost"] == 0.02
+
+
+def test_what_went_wrong_is_told_and_a_picture_ends_it(book):
+    book.add()
+    refusal = ContentRefusedError("no foxes", status=400, code="1301")
+    assert book.do(steps.explain(1, refusal)) is State.REFUSED
+    assert (book.item()["error"], book.item()["code"]) == ("no foxes", "1301")
+    book.do(steps.leftovers((), wanted=1))
+    assert book.states() == ["refused"]
+
+    book.save(1)
+    item = book.item()
+    assert (item["error"], item["code"], item["ended"]) == (None, None, None)
+
+
+def test_of_what_stays_as_it_is_the_reason_is_told_too(book):
+    book.add("maybe")
+    busy = RateLimitedError("later", status=429, code="1302")
+
+    assert book.do(steps.explain(1, busy)) is State.UNKNOWN
+    assert book.item()["error"] == "later"
+
+
+def test_an_end_that_came_for_free_is_forgotten_when_it_is_sent_again(book):
+    book.add(UNSAFE)
+    book.connection.execute("UPDATE items SET state='pending'")
+    book.attempt(1, "no")
+
+    assert book.stands() == ("pending", 0, 0)
 
 
 @pytest.mark.parametrize("dead", [True, False])
 def test_a_paid_picture_that_is_not_here_says_why(book, dead):
-    book.add("answered", answer=True)
-    book.add("answered", answer=True)
-    book.do(steps.not_fetched(1, "gone", dead=dead))
+    book.add(PICTURE)
+    book.add(PICTURE)
+    book.do(steps.not_fetched(1, "gone", dead=[1] if dead else []))
 
     assert [row["error"] for row in book.all("items")] == ["gone", None]
-    assert [row["dead"] for row in book.all("answers")] == [
+    assert [row["dead"] for row in book.all("attempts")] == [
         "gone" if dead else None,
         None,
     ]
+    assert book.do(queries.count).dead_links == dead
+
+    book.do(steps.not_fetched(1, "late"))  # it may have come back to life
+    assert book.do(queries.count).dead_links == 0
+
+
+def test_of_several_links_each_dies_by_itself(book):
+    book.add(PICTURE)
+    book.attempt(1, PICTURE, again=True)
+    book.do(steps.not_fetched(1, "gone", dead=[1]))
+
+    assert [row["dead"] for row in book.all("attempts")] == ["gone", None]
+    assert book.do(queries.count).dead_links == 0
+    assert book.do(queries.unspent("dead", wanted=0)) == []
 
 
 def test_a_saved_picture_has_no_old_complaint(book):
-    book.add("saved", error="why", code="7", answer=True)
-    book.do(steps.not_fetched(1, "late", dead=False))
+    book.save(book.add(PICTURE))
+    book.do(steps.not_fetched(1, "late"))
 
-    assert book.item()["error"] == "why"
+    assert book.item()["error"] is None
 
 
-def test_a_file_is_recorded_and_what_was_wrong_before_is_forgotten(book):
-    book.add("answered", error="why", code="7")
-    book.add("answered", error="why", code="7")
-    for size in (3, 4):
-        saved = steps.Saved(path="a.png", size=size, sha256="ab")
-        book.do(steps.record_saved(1, saved))
+def test_a_file_is_recorded_with_its_latency(book):
+    book.add(PICTURE)
+    book.add(PICTURE)
+    book.save(1, size=3)
+    saved = Saved(number=1, path="b.png", size=4, sha256="cd", at=5.0, latency=7.5)
+    book.do(steps.record(saved))
+    book.save(1, path="b.png", size=4)
 
     (picture,) = book.all("pictures")
-    assert tuple(picture)[:4] == (1, "a.png", 4, "ab")
-    assert picture["at"] > 1_000_000_000
+    assert tuple(picture) == (1, "b.png", 4, "ab", 2.0, None)
     assert book.states() == ["saved", "answered"]
-    assert [row["error"] for row in book.all("items")] == [None, "why"]
-    assert [row["code"] for row in book.all("items")] == [None, "7"]
+    assert [row["latency"] for row in book.all("items")] == [7.5, None]
 
 
-def test_a_file_that_is_gone_makes_its_answer_count_again(book):
+@pytest.mark.parametrize(
+    ("seen", "state"),
+    [
+        (None, "saved"),
+        ("missing", "saved"),
+        ("changed", "saved"),
+        ("again", "answered"),
+    ],
+)
+def test_the_record_of_a_file_stays_whatever_became_of_it(book, seen, state):
     for number in (1, 2):
-        book.add("answered", answer=True)
-        saved = steps.Saved(path=f"{number}.png", size=3, sha256="ab")
-        book.do(steps.record_saved(number, saved))
-    book.do(steps.missing([1]))
+        book.add(PICTURE)
+        book.save(number, path=f"{number}.png")
+    book.do(steps.see([(1, "elsewhere/1.png", seen)]))
 
-    assert book.states() == ["answered", "saved"]
-    assert [row["number"] for row in book.all("pictures")] == [2]
-    assert book.answers() == [1, 2]
+    first, second = book.all("pictures")
+    assert (first["path"], first["seen"]) == ("elsewhere/1.png", seen)
+    assert (first["size"], first["sha256"]) == (3, "ab")
+    assert (second["path"], second["seen"]) == ("2.png", None)
+    assert book.states() == [state, "saved"]
+    found = book.do(queries.count)
+    assert (found.missing, found.changed) == (seen == "missing", seen == "changed")
 
 
 def test_a_fact_about_the_job_is_replaced_by_a_newer_one(book):
@@ -238,16 +347,22 @@ def test_a_fact_about_the_job_is_replaced_by_a_newer_one(book):
 
 @pytest.fixture
 def full_book(book):
-    """Hold one of each that may be sent again, beside those that may not."""
-    book.add("failed")
-    book.add("refused")
-    book.add("unknown", answer=True)
-    book.add("unknown", resent=1, answer=True)
-    for fields in ({}, {"resent": 1}):
-        number = book.add("answered", answer=True, **fields)
-        book.do(steps.not_fetched(number, "gone", dead=True))
-    book.add("answered", answer=True)
-    book.add("unknown", wanted=0)
+    """Hold one of each that may be asked for again, beside those that may not."""
+    book.add(ended="failed", state="failed")
+    book.add(UNSAFE)
+    book.add("maybe")
+    book.add("maybe")
+    book.attempt(4, "maybe", again=True)
+    for number in (5, 6):
+        book.add(PICTURE)
+        dead = [row["id"] for row in book.all("attempts")]
+        if number == 6:
+            dead.append(book.attempt(6, PICTURE, again=True).id)
+        book.do(steps.not_fetched(number, "gone", dead=dead))
+    book.add(PICTURE)
+    book.add("maybe", wanted=0)
+    book.save(book.add(PICTURE))
+    book.do(steps.see([(9, "a.png", "missing")]))
     return book
 
 
@@ -270,38 +385,105 @@ def test_what_may_be_sent_again_is_found_and_nothing_is_changed(
     assert full_book.states() == before
 
 
-def test_what_failed_for_free_is_pending_again(full_book):
+def test_what_failed_for_free_is_pending_again_where_asked(full_book):
     before = full_book.states()
-    full_book.do(steps.retry_failed)
+    full_book.do(steps.leftovers(("failed",), wanted=1))
 
     assert full_book.states() == ["pending", *before[1:]]
     assert full_book.item(1)["wanted"] == 2
-    assert full_book.item(1)["resent"] == 0
+
+
+def test_what_is_missing_is_to_be_fetched_again_where_asked(full_book):
+    before = full_book.states()
+    left = full_book.do(steps.leftovers(("missing",), wanted=1))
+
+    assert full_book.states() == [*before[:-1], "answered"]
+    assert 9 in left.answered
 
 
 @pytest.mark.parametrize(("number", "state"), [(3, "unknown"), (5, "answered")])
 def test_an_item_that_is_sent_again_is_spent_unless_that_was_free(
     full_book, number, state
 ):
-    full_book.do(steps.intend(number, again=True))
-    sent = full_book.item(number)
-    assert (sent["state"], sent["resent"]) == ("sent", 1)
+    kinds = {3: "unknown", 5: "dead"}
+    attempt = full_book.attempt(number, again=True)
+    assert full_book.item(number)["state"] == "sent"
+    assert full_book.do(queries.unspent(kinds[number], wanted=0)) != [number]
 
-    full_book.do(steps.give_back(number, State(state)))
-    back = full_book.item(number)
-    assert (back["state"], back["resent"]) == (state, 0)
-    assert number in full_book.answers()
-
-
-def test_what_is_paid_for_is_not_sent_unasked(full_book):
-    for number in (5, 7):
-        with pytest.raises(RuntimeError, match="may not be sent"):
-            full_book.do(steps.intend(number))
+    full_book.do(steps.record(Settled(attempt=attempt, billed="no")))
+    assert full_book.item(number)["state"] == state
+    assert number in full_book.do(queries.unspent(kinds[number], wanted=0))
 
 
-def test_what_went_wrong_is_told_of_an_item_that_stays_what_it_is(full_book):
-    full_book.do(steps.explain(3, "no money", "1113"))
+def test_what_was_in_flight_when_its_process_ended_may_be_billed(book):
+    book.attempt(book.add())
+    book.attempt(book.add(PICTURE, error="late"), again=True)
+    book.do(steps.resume("s", private_sandbox=False))
 
-    item = full_book.item(3)
-    assert (item["state"], item["code"]) == ("unknown", "1113")
-    assert item["error"] == "no money"
+    assert book.stands(1) == ("unknown", 0, 1)
+    assert book.stands(2) == ("answered", 1, 1)
+    assert "the process ended" in book.item(1)["error"]
+    assert book.item(2)["error"] == "late"
+
+
+def test_a_private_sandboxs_bill_ends_with_it(book):
+    book.add(PICTURE)
+    book.save(book.add(PICTURE))
+    book.do(steps.resume("sandbox", private_sandbox=True))
+
+    assert book.states() == ["pending", "saved"]
+    assert [row["number"] for row in book.all("attempts")] == [2]
+
+
+def test_a_job_of_another_service_is_refused(book):
+    book.do(steps.resume("one", private_sandbox=False))
+
+    with pytest.raises(JobError, match="made with one, and this run is with two"):
+        book.do(steps.resume("two", private_sandbox=False))
+
+
+def test_payments_are_counted_not_pictures(book):
+    book.save(book.add(PICTURE))
+    book.add(PICTURE)
+    book.attempt(2, PICTURE, again=True)
+    book.add("maybe", "maybe")
+    book.attempt(book.add(PICTURE), again=True)
+    found = book.do(queries.count)
+
+    assert (found.billed, found.answered, found.saved) == (4, 1, 1)
+    assert (found.maybe_billed, found.more_maybe_billed) == (2, 1)
+    assert found.cost == pytest.approx(0.04)
+
+
+def test_spending_is_told_by_day_and_model_and_an_unknown_price_is_unknown(book):
+    book.add(PICTURE)
+    book.add(PICTURE, body='{"model": "other"}')
+    book.add("maybe")
+    book.connection.execute("UPDATE attempts SET answered=86400 WHERE number=2")
+    assert [
+        (one.day, one.model, one.payments, one.cost) for one in book.do(queries.spend)
+    ] == [("1970-01-01", "m", 1, 0.01), ("1970-01-02", "other", 1, 0.01)]
+
+    book.connection.execute("UPDATE attempts SET price=NULL WHERE number=2")
+    assert [one.cost for one in book.do(queries.spend)] == [0.01, None]
+
+
+def test_a_record_has_all_the_links_and_the_latest_first_answer(book):
+    two = b'{"data": [{"url": "https://x.example/b"}, {"url": "https://x.example/c"}]}'
+    book.add(PICTURE)
+    book.attempt(1, (200, two), again=True)
+    (record,) = book.do(queries.records_after(0, 9))
+
+    assert record.links == (URL, "https://x.example/b", "https://x.example/c")
+    assert record.url == "https://x.example/b"
+    assert (record.billed, record.maybe) == (2, 0)
+    assert record.answer["data"][1] == {"url": "https://x.example/c"}
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[1]", b'{"data": 7}', b'{"data": [3]}'])
+def test_an_answer_without_links_is_told_as_it_is(book, body):
+    book.add((200, body))
+    (record,) = book.do(queries.records_after(0, 9))
+
+    assert (record.links, record.url) == ((), None)
+    assert record.answer is not None

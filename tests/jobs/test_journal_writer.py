@@ -6,20 +6,9 @@ import threading
 
 import pytest
 
-from zai_images import (
-    ImageRequest,
-)
-from zai_images._api.response import RawResponse
-from zai_images.jobs import (
-    DiskError,
-)
+from zai_images.jobs import DiskError, JobError
 from zai_images.jobs._journal.schema import connect
-from zai_images.jobs._journal.steps import intend
 from zai_images.jobs._journal.writer import Writer
-from zai_images.jobs._write_ahead import (
-    JournalLedger,
-    WriteAheadLog,
-)
 
 
 @pytest.fixture
@@ -27,12 +16,20 @@ async def writer(tmp_path):
     lost, full = [], []
     writer = Writer(
         connect(tmp_path / "job.sqlite"),
+        lost=lambda _: writer.taken,
         on_trouble=full.append,
         on_lost=lost.append,
     )
+    writer.taken = None  # why the job is not ours any more
     writer.lost, writer.full = lost, full
     yield writer
     await writer.aclose()
+
+
+def reader(folder, on_trouble):
+    return Writer(
+        connect(folder / "job.sqlite"), lost=None, on_trouble=on_trouble, on_lost=print
+    )
 
 
 def add(key):
@@ -76,7 +73,7 @@ def broken(connection):
 
 
 async def test_a_commit_that_fails_keeps_what_is_paid_and_tells_the_others(writer):
-    paid = asyncio.ensure_future(writer.do(add(b"paid"), paid=True))
+    paid = asyncio.ensure_future(writer.do(add(b"paid"), "fact"))
     unpaid = asyncio.ensure_future(writer.do(add(b"unpaid")))
     writer.post(broken)
     with pytest.raises(DiskError, match=r"disk I/O error.*run the same command again"):
@@ -98,7 +95,7 @@ async def test_a_cancelled_wait_does_not_take_a_step_back(writer):
 
 
 async def test_closing_writes_what_waits(tmp_path):
-    writer = Writer(connect(tmp_path / "job.sqlite"), on_trouble=print, on_lost=print)
+    writer = reader(tmp_path, print)
     for number in range(50):
         writer.post(add(b"%d" % number))
     await writer.aclose()
@@ -108,12 +105,47 @@ async def test_closing_writes_what_waits(tmp_path):
     connection.close()
 
 
-async def test_an_item_is_not_sent_where_its_state_does_not_allow_it(writer):
+async def test_a_job_that_is_anothers_by_now_takes_facts_and_nothing_else(writer):
     await writer.do(add(b"a"))
-    await writer.do(intend(1))
+    writer.taken = JobError("taken over")
+    writer.post(add(b"b"))
+    with pytest.raises(JobError, match="taken over"):
+        await writer.do(add(b"c"))
+    await writer.do(add(b"d"), "fact")
 
-    with pytest.raises(RuntimeError, match="item 1 may not be sent"):
-        await writer.do(intend(1))
+    assert writer.lost == [writer.taken]
+    assert await writer.do(number_of_items, "read") == 2
+
+
+async def test_reading_waits_for_no_lock_of_another_program(writer, tmp_path):
+    await writer.do(lambda c: c.execute("PRAGMA busy_timeout=0").fetchall())
+    await writer.do(add(b"a"))
+    other = sqlite3.connect(tmp_path / "job.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    wait = threading.Event()
+    writer.put(lambda _: wait.wait(10), "read")
+    writing = asyncio.ensure_future(writer.do(add(b"b")))
+    reading = asyncio.ensure_future(writer.do(number_of_items, "read"))
+    await asyncio.sleep(0)
+    wait.set()
+
+    with pytest.raises(DiskError, match="locked"):
+        await writing
+    assert await reading == 1
+    other.close()
+
+
+async def test_a_thread_that_has_nothing_to_do_shows_life(tmp_path, monkeypatch):
+    monkeypatch.setattr("zai_images.jobs._journal.writer.BEAT", 0.001)
+    alive = threading.Event()
+    writer = Writer(
+        connect(tmp_path / "job.sqlite"),
+        lost=lambda _: alive.set(),
+        on_trouble=print,
+        on_lost=print,
+    )
+    assert await asyncio.to_thread(alive.wait, 10)
+    await writer.aclose()
 
 
 async def test_a_fault_of_ours_in_a_step_nobody_waits_for_is_heard_of(writer):
@@ -134,131 +166,10 @@ async def test_nobody_waits_for_ever_where_making_room_fails(tmp_path):
     def fail(error):
         raise PermissionError("no room can be made")
 
-    writer = Writer(connect(tmp_path / "job.sqlite"), on_trouble=fail, on_lost=print)
+    writer = reader(tmp_path, fail)
     waiting = [asyncio.ensure_future(writer.do(broken)) for _ in range(2)]
     await asyncio.wait(waiting)
 
     assert [type(one.exception()) for one in waiting] == [PermissionError] * 2
     assert await writer.do(number_of_items) == 0
     await writer.aclose()
-
-
-ANSWER = RawResponse(status=200, body=b'{"data": [{"url": "https://x.example"}]}')
-
-
-@pytest.fixture
-async def books(writer):
-    """Be the books of a job whose one item is out."""
-    await writer.do(add(b"a"))
-    await writer.do(intend(1))
-    return WriteAheadLog(writer, None, writer.full.append)
-
-
-def number_of_answers(connection):
-    return connection.execute("SELECT count(*) FROM answers").fetchone()[0]
-
-
-@pytest.mark.parametrize("once_more", [False, True])
-async def test_an_answer_is_paid_and_outlives_a_commit_that_fails_beside_it(
-    writer, books, once_more
-):
-    together = threading.Event()
-    writer.post(lambda _: together.wait(10))
-    if once_more:
-        books.unwritten[1] = ANSWER
-    keeping = books.keep_unwritten() if once_more else books.keep(1, ANSWER)
-    keeping = asyncio.ensure_future(keeping)
-    await asyncio.sleep(0)
-    writer.post(broken)
-    together.set()
-    await keeping
-
-    assert [type(error) for error in writer.full] == [sqlite3.OperationalError]
-    assert books.unwritten == {}
-    assert await writer.do(number_of_answers) == 1
-
-
-async def test_an_answer_the_disk_does_not_take_is_in_memory_until_it_does(
-    writer, books
-):
-    full = "BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
-    await writer.do(
-        lambda c: c.execute(f"CREATE TRIGGER full BEFORE INSERT ON answers {full}")
-    )
-    await books.keep(1, ANSWER)
-    assert isinstance(writer.full[-1], DiskError)  # the job is told: send no more
-    await books.keep_unwritten()
-    assert books.unwritten == {1: ANSWER}
-
-    await writer.do(lambda c: c.execute("DROP TRIGGER full"))
-    await books.keep_unwritten()
-    assert books.unwritten == {}
-    assert await writer.do(number_of_answers) == 1
-
-
-async def test_an_answer_kept_after_its_call_was_given_up_is_found_answered(
-    writer, books
-):
-    books.settle(1, maybe=True, ever=True)
-    assert await writer.do(state_of_the_first) == "unknown"
-    await books.keep(1, ANSWER)
-
-    assert await writer.do(state_of_the_first) == "answered"
-
-
-def state_of_the_first(connection):
-    (state,) = connection.execute("SELECT state FROM items WHERE number=1").fetchone()
-    return state
-
-
-class Heard:
-    """Be a batch's ledger that refuses nothing and remembers what it was told."""
-
-    def __init__(self):
-        self.told = []
-
-    async def before_send(self, request, attempt):
-        self.told.append(("sent", attempt))
-
-    async def answered(self, raw):
-        self.told.append(("answered", raw))
-
-    async def settled(self, attempt, billed):
-        self.told.append((billed, attempt))
-
-
-@pytest.mark.parametrize(
-    ("ends", "state"),
-    [
-        (["no"], "pending"),
-        (["no", "no"], "pending"),
-        (["maybe"], "unknown"),
-        (["no", "maybe"], "unknown"),
-        (["maybe", "no"], "unknown"),
-    ],
-)
-async def test_what_may_be_paid_stays_so_whatever_a_later_attempt_costs(
-    writer, books, ends, state
-):
-    await writer.do(add(b"b"))
-    entry = JournalLedger(books, Heard(), 2)
-    for attempt, billed in enumerate(ends, 1):
-        await entry.before_send(ImageRequest(prompt="a fox"), attempt)
-        await entry.settled(attempt, billed)
-    item = await writer.do(
-        lambda c: c.execute("SELECT state, maybe FROM items WHERE number=2").fetchone()
-    )
-
-    assert item == (state, ends.count("maybe"))
-    assert writer.lost == []
-
-
-async def test_the_batch_hears_of_each_step_of_a_jobs_call(writer, books):
-    await writer.do(add(b"b"))
-    batch = Heard()
-    entry = JournalLedger(books, batch, 2)
-    await entry.before_send(ImageRequest(prompt="a fox"), 1)
-    await entry.answered(ANSWER)
-    await entry.settled(1, "yes")
-
-    assert batch.told == [("sent", 1), ("answered", ANSWER), ("yes", 1)]

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from zai_images._picture.files import make_folder, opener, write_atomically, write_new
+from zai_images._picture.files import (
+    make_folder,
+    numbered,
+    opener,
+    write_atomically,
+    write_new,
+)
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
@@ -42,7 +48,7 @@ def test_missing_folders_are_the_owners_alone_whatever_the_umask(tmp_path, umask
 def test_a_file_is_the_owners_alone_whatever_the_umask(tmp_path, umask):
     os.close(opener(str(tmp_path / "opened"), os.O_WRONLY | os.O_CREAT))
     write_atomically(tmp_path / "written", b"data")
-    new = write_new(tmp_path / "new", ".png", b"data")
+    new = write_new(numbered(tmp_path / "new", ".png"), b"data")
 
     modes = [mode(path) for path in (tmp_path / "opened", tmp_path / "written", new)]
     assert modes == [0o600] * 3
@@ -56,7 +62,7 @@ def test_a_folder_that_cannot_be_made_is_the_systems_error(tmp_path):
 
 
 def test_a_new_file_takes_a_free_name_and_the_place_of_none(tmp_path):
-    found = [write_new(tmp_path / "fox", ".png", b"%d" % n) for n in range(3)]
+    found = [write_new(numbered(tmp_path / "fox", ".png"), b"%d" % n) for n in range(3)]
 
     names = [path.name for path in found]
     assert names == ["fox.png", "fox-2.png", "fox-3.png"]

@@ -8,7 +8,7 @@ import pytest
 from support.hostile_names import NAMES, complaints
 from support.pictures import picture
 
-from zai_images._picture.files import write_new
+from zai_images._picture.files import numbered, write_new
 from zai_images._picture.picture import inspect
 from zai_images.jobs import DiskError, ImageJob
 from zai_images.jobs._names import LONGEST, slug
@@ -108,7 +108,7 @@ def test_a_name_of_our_choice_is_one_that_nothing_has(put, tmp_path, victim):
     target = tmp_path / "fox.png"
     put(target, victim)
     before = target.lstat()
-    path = write_new(tmp_path / "fox", ".png", PICTURE.data)
+    path = write_new(numbered(tmp_path / "fox", ".png"), PICTURE.data)
 
     assert path == tmp_path / "fox-2.png"
     assert path.read_bytes() == PICTURE.data
@@ -119,7 +119,7 @@ def test_a_name_of_our_choice_is_one_that_nothing_has(put, tmp_path, victim):
 async def test_of_two_that_choose_at_once_neither_loses_its_picture(tmp_path):
     async def one(number):
         return await asyncio.to_thread(
-            write_new, tmp_path / "fox", ".png", b"%d" % number
+            write_new, numbered(tmp_path / "fox", ".png"), b"%d" % number
         )
 
     paths = await asyncio.gather(*map(one, range(20)))
@@ -136,7 +136,7 @@ def test_a_disk_without_hard_links_will_do(error, tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "link", refuse)
     (tmp_path / "fox.png").write_bytes(VICTIM)
-    path = write_new(tmp_path / "fox", ".png", PICTURE.data)
+    path = write_new(numbered(tmp_path / "fox", ".png"), PICTURE.data)
 
     assert path.name == "fox-2.png"
     assert path.read_bytes() == PICTURE.data
@@ -150,7 +150,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="full"):
-        write_new(tmp_path / "fox", ".png", PICTURE.data)
+        write_new(numbered(tmp_path / "fox", ".png"), PICTURE.data)
 
     assert os.listdir(tmp_path) == []
 

@@ -1,6 +1,7 @@
 """Files that are whole or absent, and private whatever the umask is."""
 
 import errno
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -30,19 +31,55 @@ def write_atomically(target: Path, data: bytes) -> None:
         os.replace(name, target)  # noqa: PTH105 - both sides are one call of the OS
 
 
-def write_new(stem: Path, extension: str, data: bytes) -> Path:
-    """
-    Write `data` atomically under the first free name of `stem`, `stem-2`, ...
+def state_folder() -> Path | None:
+    """Tell where a user's programs keep their state; None where there is no home."""
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if not state.is_absolute():
+        try:
+            state = Path.home() / ".local/state"
+        except RuntimeError:
+            return None
+    return state / "zai-images"
 
-    Two writers that choose at the same moment get different names.
+
+def numbered(stem: Path, extension: str) -> Iterator[Path]:
+    """Name `stem`, `stem-2`, `stem-3`, ... with the extension."""
+    yield stem.with_name(stem.name + extension)
+    for number in itertools.count(2):
+        yield stem.with_name(f"{stem.name}-{number}{extension}")
+
+
+def write_new(targets: Iterator[Path], data: bytes, *, mend: bool = False) -> Path:
     """
-    with _written_beside(stem, data) as name:
-        target = stem.with_name(stem.name + extension)
-        number = 1
+    Write `data` atomically under the first of the names that is free.
+
+    Two writers that choose at the same moment get different names. The names share a
+    folder and do not end.
+
+    Args:
+        targets: The names.
+        data: What to write.
+        mend: A file that is the beginning of `data` is one of ours that was cut off,
+            so it is replaced.
+    """
+    target = next(targets)
+    with _written_beside(target, data) as name:
         while not _take(name, target):
-            number += 1
-            target = stem.with_name(f"{stem.name}-{number}{extension}")
+            if mend and _is_beginning(target, data):
+                os.replace(name, target)  # noqa: PTH105 - both are one call of the OS
+                break
+            target = next(targets)
     return target
+
+
+def _is_beginning(target: Path, data: bytes) -> bool:
+    """Tell whether a file is `data`, or the beginning of it; zeros may follow."""
+    try:
+        if target.is_symlink() or target.stat().st_size > len(data):
+            return False
+        return data.startswith(target.read_bytes().rstrip(b"\0"))
+    except OSError:
+        return False
 
 
 def _take(name: str, target: Path) -> bool:

@@ -10,13 +10,12 @@ import hashlib
 import hmac
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from zai_images import SessionConfig, SessionStats
-from zai_images._picture.files import make_folder, write_atomically
+from zai_images._picture.files import make_folder, state_folder, write_atomically
 
 _LABEL = b"zai-images: whose limits are these"
 _LEARNED = ("refused", "latency", "known")
@@ -30,10 +29,10 @@ def limits_file() -> Path:
     Raises:
         RuntimeError: There is no home folder.
     """
-    state = Path(os.environ.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():
-        state = Path.home() / ".local/state"
-    return state / "zai-images/limits.json"
+    folder = state_folder()
+    if folder is None:
+        raise RuntimeError("there is no home folder")
+    return folder / "limits.json"
 
 
 def account(config: SessionConfig) -> str | None:

@@ -22,13 +22,13 @@ from zai_images.jobs._report import (
     JobRecord,
     JobReport,
     JobStatus,
+    Spend,
     Unwritten,
 )
-from zai_images.jobs._states import MOVES, State
+from zai_images.jobs._states import State
 
 __all__ = [
     "DEFAULT_NAME",
-    "MOVES",
     "BadLine",
     "Damage",
     "DiskError",
@@ -42,6 +42,7 @@ __all__ = [
     "JobReport",
     "JobStatus",
     "PromptFile",
+    "Spend",
     "State",
     "Unwritten",
     "check_requests",

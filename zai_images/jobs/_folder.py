@@ -3,18 +3,22 @@
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from zai_images._picture.files import make_folder, sync_folder, write_atomically
+from zai_images._picture.files import make_folder, sync_folder, write_new
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._journal.queries import SHARD
 from zai_images.jobs._journal.schema import JOURNAL
 from zai_images.jobs._journal.steps import Saved
+from zai_images.jobs._overflow import NAME as OVERFLOW
 
 PICTURES = "pictures"
 RESERVE = 256 * 1024  # bytes: room in the journal for the links of what is in flight
@@ -22,8 +26,12 @@ _PATIENCE = 10.0  # seconds; no file takes that long on a disk that works
 _LOCK = ".lock"
 _RESERVE = ".reserve"
 _MAKE = os.O_CREAT | os.O_NOFOLLOW  # a folder that others may write to may hold links
-_OURS = {_LOCK, _RESERVE, PICTURES, *(JOURNAL + end for end in ("", "-wal", "-shm"))}
+_OURS = {
+    *(_LOCK, _RESERVE, PICTURES, OVERFLOW),
+    *(JOURNAL + end for end in ("", "-wal", "-shm")),
+}
 _PART = re.compile(r"\..*\.part")
+_log = logging.getLogger("zai_images")
 
 
 class JobFolder:
@@ -107,7 +115,8 @@ class JobFolder:
                 "another folder. Nothing was sent."
             ) from None
         except OSError:
-            pass  # some network disks have no locks
+            # Some network disks have none: the journal's own row must do.
+            _log.warning("%s cannot be locked: its disk has no locks", self._shown)
 
     def _fill_reserve(self) -> None:
         reserve = self.path / _RESERVE
@@ -143,9 +152,12 @@ class JobFolder:
             os.close(self._lock)
             self._lock = None
 
-    def store(self, name: str, number: int, data: bytes) -> Saved:
+    def store(self, names: Iterator[str], number: int, data: bytes) -> Saved:
         """
-        Write a picture's file: whole, synced and renamed, or not there.
+        Write a picture's file, whole, synced and renamed, under the first free name.
+
+        Whatever has a name already is left as it is, but for what is cut off of these
+        very bytes.
 
         Raises:
             OSError: The disk does not take it.
@@ -155,14 +167,19 @@ class JobFolder:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             self._storing += 1
         try:
-            write_atomically(self._shard(number) / name, data)
+            shard = self._shard(number)
+            file = write_new((shard / name for name in names), data, mend=True)
         finally:
             with self._stored:
                 self._storing -= 1
                 self._stored.notify_all()
-        digest = hashlib.sha256(data).hexdigest()
-        path = f"{shard_of(number)}/{name}"
-        return Saved(path=path, size=len(data), sha256=digest)
+        return Saved(
+            number=number,
+            path=file.relative_to(self.path).as_posix(),
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            at=time.time(),
+        )
 
     def _shard(self, number: int) -> Path:
         """Make an item's folder, and sync its name to the disk as well."""
@@ -176,16 +193,36 @@ class JobFolder:
 
     def files(self, shard: int) -> dict[str, int]:
         """List the files of a shard with their sizes, by paths within the folder."""
-        name = f"{PICTURES}/{shard:03d}"
-        try:
-            with os.scandir(self.path / name) as entries:
-                return {
-                    f"{name}/{entry.name}": entry.stat().st_size
+        return dict(self._files_in(self.path / PICTURES / f"{shard:03d}"))
+
+    def other_files(self, shards: int) -> Iterator[tuple[str, int]]:
+        """List the files that are in none of so many shards, as `files` does."""
+        known = {f"{PICTURES}/{shard:03d}" for shard in range(shards)}
+        folders = [self.path]
+        while folders:
+            folder = folders.pop()
+            with suppress(OSError), os.scandir(folder) as entries:
+                folders += [
+                    Path(entry.path)
                     for entry in entries
-                    if entry.is_file()
-                }
+                    if entry.is_dir(follow_symlinks=False)
+                ]
+            if folder.relative_to(self.path).as_posix() not in known:
+                yield from self._files_in(folder)
+
+    def _files_in(self, folder: Path) -> Iterator[tuple[str, int]]:
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_file() and entry.name not in _OURS:
+                        path = Path(entry.path).relative_to(self.path)
+                        yield path.as_posix(), entry.stat().st_size
         except FileNotFoundError:
-            return {}
+            pass
+
+    def is_away(self, shard: int) -> bool:
+        """Tell whether the folder of a shard is not there."""
+        return not (self.path / PICTURES / f"{shard:03d}").is_dir()
 
     def prepare(self) -> None:
         """

@@ -1,7 +1,8 @@
 """A durable job: a folder whose work goes on wherever it was left."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import secrets
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -20,7 +21,15 @@ from zai_images.jobs._input.plan import OnBad, Price, plan, plan_new
 from zai_images.jobs._input.sources import found_in
 from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._names import DEFAULT_NAME, NameTemplate
-from zai_images.jobs._report import Damage, JobPlan, JobRecord, JobReport, JobStatus
+from zai_images.jobs._overflow import Overflow
+from zai_images.jobs._report import (
+    Damage,
+    JobPlan,
+    JobRecord,
+    JobReport,
+    JobStatus,
+    Spend,
+)
 from zai_images.jobs._run import JobRun
 from zai_images.jobs._store import Store
 from zai_images.jobs._write_ahead import FailureCap
@@ -102,7 +111,7 @@ class ImageJob:
     async def __aexit__(self, *_: object) -> None:
         await self._store.close()
 
-    def _on_lost(self, error: DiskError) -> None:
+    def _on_lost(self, error: JobError) -> None:
         if self._running is not None:
             self._running.on_disk_trouble(error)
 
@@ -167,7 +176,7 @@ class ImageJob:
         """
         found = found_in(requests)
         work = partial(plan, found=found, repeat=repeat, price=price, on_bad=on_bad)
-        return await self._store.do(queries.asking_states(work))
+        return await self._store.read(queries.asking_states(work))
 
     @staticmethod
     async def plan_new(
@@ -227,7 +236,7 @@ class ImageJob:
     async def retry(
         self,
         session: ImageSession,
-        only: Literal["failed", "unknown"],
+        only: Literal["failed", "unknown", "missing"],
         *,
         max_failures: int | None = None,
         limit: int | None = None,
@@ -236,8 +245,10 @@ class ImageJob:
         Send again what failed, or what may have been paid without a picture.
 
         The rest is as with `run`; `unknown` is what `on_unknown="resend"` sends again.
+        `missing` sends nothing: files that were removed are fetched again, for free,
+        while their links live.
         """
-        kinds = ("failed",) if only == "failed" else ("unknown", "dead")
+        kinds = ("unknown", "dead") if only == "unknown" else (only,)
         return await self._run(session, kinds, steps.RETRIED, max_failures, limit)
 
     async def _run(
@@ -254,8 +265,8 @@ class ImageJob:
         begun = loop.time()
         run = self._running = JobRun(
             session=session,
-            writer=self._store.writer,
-            folder=self._store.folder,
+            store=self._store,
+            overflow=Overflow(self._store.folder.path, await self._name_of_job()),
             names=self._names,
             observer=self._observer,
             wanted=wanted,
@@ -264,7 +275,7 @@ class ImageJob:
             left = await run.prepare(again, private_sandbox=self._sandbox)
             if self._stop_early:
                 run.stop()
-            await run.carry_out(left, failures, limit)
+            await _drained(run, run.carry_out(left, failures, limit))
         finally:
             self._running, self._stop_early = None, False
         return JobReport(
@@ -275,9 +286,17 @@ class ImageJob:
             elapsed=loop.time() - begun,
         )
 
+    async def _name_of_job(self) -> str:
+        """Return the job's own name, which no other has."""
+        name: str | None = await self._store.read(queries.fact("name"))
+        if name is None:
+            name = secrets.token_hex(8)
+            await self._store.do(steps.note("name", name))
+        return name
+
     async def _counted(self) -> JobStatus:
         try:
-            return await self._store.do(queries.count)
+            return await self._store.read(queries.count)
         except DiskError:  # the report must come, above all what is unwritten
             return JobStatus()
 
@@ -289,7 +308,11 @@ class ImageJob:
 
     async def status(self) -> JobStatus:
         """Count the items by state."""
-        return await self._store.do(queries.count)
+        return await self._store.read(queries.count)
+
+    async def spend(self) -> list[Spend]:
+        """Sum up the payments by day and model; a read-only job can tell too."""
+        return await self._store.read(queries.spend)
 
     def records(self) -> AsyncIterator[JobRecord]:
         """Read all that is known of each item, by number."""
@@ -298,3 +321,26 @@ class ImageJob:
     def verify(self) -> AsyncIterator[Damage]:
         """Compare every saved file with its recorded hash, and name what differs."""
         return audit.verify(self._store)
+
+
+async def _drained(run: JobRun, work: Coroutine[Any, Any, None]) -> None:
+    """
+    Carry out the work of a run; where that is cancelled, end it in order first.
+
+    A second cancellation cuts it off, and so does the first where it was stopping.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if run.stopping:
+            task.cancel()
+        run.stop()
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                task.cancel()
+        if not task.cancelled():
+            task.exception()  # the cancellation is what passes
+        raise

@@ -1,6 +1,7 @@
 """Fetch pictures that are paid and not here yet, by their kept links, for free."""
 
 import time
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from zai_images._api.errors import DownloadError
@@ -8,21 +9,25 @@ from zai_images._api.response import ImageResponse
 from zai_images._http.downloader import Downloader, FetchError
 from zai_images._picture.picture import Picture
 from zai_images._session.session import ImageSession
+from zai_images.jobs._evidence import read
+from zai_images.jobs._journal.queries import Kept
 
 _FRESH = 60.0  # seconds since the answer in which a link may answer 404
 
 
 class NotFetchedError(Exception):
     """
-    Raised when a kept link gives no picture.
+    Raised when no kept link gives a picture.
 
     Attributes:
-        dead: It will say the same for ever.
+        dead: The attempts whose links will say the same for ever.
+        all_dead: Whether that are all of them.
     """
 
-    def __init__(self, why: str, *, dead: bool) -> None:
+    def __init__(self, why: str, dead: Collection[int], *, all_dead: bool) -> None:
         super().__init__(why)
         self.dead = dead
+        self.all_dead = all_dead
 
 
 class Refetcher:
@@ -37,27 +42,43 @@ class Refetcher:
         self._session = session
         self._downloader: Downloader | None = None  # most runs have no old link
 
-    async def fetch(self, response: ImageResponse | None, at: float) -> Picture:
+    async def fetch(self, kept: Sequence[Kept]) -> Picture:
         """
-        Fetch the picture of an answer that came at a Unix time.
+        Fetch the picture of the first link that gives one.
 
         Raises:
-            NotFetchedError: It could not be had.
+            NotFetchedError: None does.
         """
-        if response is None:
-            raise NotFetchedError("its answer cannot be read any more", dead=True)
+        dead = []
+        why = ""
+        for one in kept:
+            response = read(one.raw, datetime.now(UTC)).response
+            urls = [image.url for image in response.images] if response else []
+            lives = False
+            why = why or "its answer cannot be read any more"
+            for url in urls:
+                try:
+                    return await self._fetch(url, one.at)
+                except FetchError as error:
+                    why = str(error)
+                    past = response is not None and _is_past(response)
+                    lives = lives or not (error.lasting or error.fresh or past)
+            if not lives:
+                dead.append(one.attempt)
+        raise NotFetchedError(why, dead, all_dead=len(dead) == len(kept))
+
+    async def _fetch(self, url: str, at: float) -> Picture:
+        if self._downloader is None:
+            self._downloader = Downloader(self._session.config)
         try:
-            if self._downloader is None:
-                self._downloader = Downloader(self._session.config)
-            return await self._downloader.fetch(response.url)
+            return await self._downloader.fetch(url)
         except FetchError as error:
             if not (error.fresh and abs(time.time() - at) < _FRESH):
-                dead = error.lasting or error.fresh or _is_past(response)
-                raise NotFetchedError(str(error), dead=dead) from None
+                raise
         try:
-            return await self._session.download(response)
+            return await self._session.download(url)
         except DownloadError as error:
-            raise NotFetchedError(error.reason, dead=False) from None
+            raise FetchError(error.reason) from None
 
     async def aclose(self) -> None:
         """Close the connections."""

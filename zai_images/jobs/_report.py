@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -22,13 +22,17 @@ class JobStatus:
         pending: Not sent yet.
         sent: Sent by a process that has not told yet what became of them.
         answered: Paid, and not saved yet; their links are kept.
-        saved: Pictures in the folder.
+        saved: Pictures that became files.
         failed: Ended in an error that cost nothing.
         refused: Refused for their content.
         unknown: Sent, and no answer is known; they may be billed.
         dead_links: Of the answered, those whose link gives no picture any more.
         links_expire: When the first link of the answered dies.
-        more_maybe_billed: Attempts that may be billed beside their item's own answer.
+        billed: Payments that are known to be made, second ones included.
+        missing: Of the saved, those whose file was removed; it is left so unless asked.
+        changed: Of the saved, those whose file somebody has changed; it is kept.
+        more_maybe_billed: Attempts that may be billed on top of `billed` and
+            `maybe_billed`.
         cost: US dollars for what is billed; None where a price is not known.
     """
 
@@ -40,6 +44,9 @@ class JobStatus:
     failed: int = 0
     refused: int = 0
     unknown: int = 0
+    billed: int = 0
+    missing: int = 0
+    changed: int = 0
     dead_links: int = 0
     links_expire: datetime | None = None
     more_maybe_billed: int = 0
@@ -51,14 +58,27 @@ class JobStatus:
         return sum(getattr(self, state) for state in State)
 
     @property
-    def billed(self) -> int:
-        """Items that are known to be paid for: answered and saved."""
-        return self.answered + self.saved
-
-    @property
     def maybe_billed(self) -> int:
         """Items that may be paid for without a picture: sent and unknown."""
         return self.sent + self.unknown
+
+
+@attrs.frozen(kw_only=True)
+class Spend:
+    """
+    The payments of a job on one day for one model.
+
+    Attributes:
+        day: The day of the answers (UTC), as `2026-11-28`.
+        model: The model's code.
+        payments: Pictures that are known to be paid for.
+        cost: US dollars; None where a price is not known.
+    """
+
+    day: str
+    model: str
+    payments: int
+    cost: float | None
 
 
 @attrs.frozen(kw_only=True)
@@ -132,11 +152,16 @@ class JobRecord:
         attempts: How often it was sent.
         error: What went wrong last, in words.
         code: The business code of that.
-        answer: The service's answer as JSON, or as text where it is none.
+        billed: Payments that are known to be made for it.
+        maybe: Attempts that may be billed on top.
+        answer: The service's latest answer as JSON, or as text where it is none.
         url: The link, which may carry a signature.
+        links: The links of all its answers, the earliest first.
         path: The file, relative to the job's folder.
         size: Of the file, bytes.
         sha256: Of the file.
+        seen: What became of the file: "missing" and "changed" are a person's doing;
+            one that was cut off is to be fetched "again"; None: it is there.
         latency: Seconds in service.
         cost: US dollars; None where a price is not known.
         saved_at: When the file was recorded, Unix seconds.
@@ -150,11 +175,15 @@ class JobRecord:
     attempts: int
     error: str | None = None
     code: str | None = None
+    billed: int = 0
+    maybe: int = 0
     answer: Any = None
     url: str | None = attrs.field(default=None, repr=False)
+    links: tuple[str, ...] = attrs.field(default=(), repr=False)
     path: str | None = None
     size: int | None = None
     sha256: str | None = None
+    seen: str | None = None
     latency: float | None = None
     cost: float | None = None
     saved_at: float | None = None
@@ -168,11 +197,13 @@ class Damage:
     Attributes:
         number: The item's number in the job.
         path: The file, relative to the job's folder.
-        reason: What is wrong with it: "missing", "has another size", ...
+        kind: "missing", "changed" (a whole picture, but another), or "damaged".
+        reason: What is wrong with it, in words.
     """
 
     number: int
     path: str
+    kind: Literal["missing", "changed", "damaged"]
     reason: str
 
 

@@ -3,8 +3,9 @@
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import AsyncGenerator, Collection, Coroutine
+from collections.abc import AsyncGenerator, Collection, Coroutine, Sequence
 from contextlib import aclosing
+from datetime import UTC, datetime
 
 from zai_images import events
 from zai_images._api.errors import ZaiImagesError
@@ -13,18 +14,29 @@ from zai_images._api.wire import decode
 from zai_images._batch.outcomes import Done, Outcome
 from zai_images._batch.runner import BatchRun
 from zai_images._session.session import ImageSession
-from zai_images.jobs._errors import DiskError
-from zai_images.jobs._folder import JobFolder
-from zai_images.jobs._journal import queries, steps
-from zai_images.jobs._journal.writer import Writer
+from zai_images.jobs._audit import Inventory
+from zai_images.jobs._errors import JobError
+from zai_images.jobs._evidence import read
+from zai_images.jobs._journal import queries
+from zai_images.jobs._journal.queries import Item, Kept
+from zai_images.jobs._journal.steps import (
+    UNWANTED,
+    WANTED,
+    Leftovers,
+    Received,
+    leftovers,
+    resume,
+)
 from zai_images.jobs._names import NameTemplate
-from zai_images.jobs._recovery import resume
+from zai_images.jobs._overflow import Overflow
 from zai_images.jobs._refetch import NotFetchedError, Refetcher
 from zai_images.jobs._report import Unwritten
-from zai_images.jobs._results import ResultWriter, picture_in
+from zai_images.jobs._results import ResultWriter
 from zai_images.jobs._states import State
+from zai_images.jobs._store import Store
 from zai_images.jobs._write_ahead import FailureCap, JournaledRequester, WriteAheadLog
 
+SANDBOX = "sandbox"  # the service of a job of a private sandbox
 _BLOCK = 200  # items read from the journal together
 # Files written at once: each waits for two syncs of the disk, and where many pictures
 # come together fewer would hold up the sending.
@@ -37,35 +49,44 @@ class JobRun:
 
     Attributes:
         stopped_by: What ended the run early.
+        stopping: Whether nothing new is sent.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a job, all by keyword
         self,
         *,
         session: ImageSession,
-        writer: Writer,
-        folder: JobFolder,
+        store: Store,
+        overflow: Overflow,
         names: NameTemplate,
         observer: events.Observer | None,
         wanted: int,
     ) -> None:
         self.stopped_by: Exception | None = None
         self._session = session
-        self._writer = writer
-        self._folder = folder
+        self._writer = store.writer
+        self._folder = store.folder
         self._wanted = wanted
-        self._log = WriteAheadLog(writer, session.config.api_key, self.on_disk_trouble)
+        self._items: dict[int, Item] = {}  # that are sent and not recorded yet
+        self._inventory = Inventory(store.folder, store.writer)
+        self._log = WriteAheadLog(
+            store.writer,
+            session.config,
+            store.ownership.attempts,
+            overflow,
+            self.on_disk_trouble,
+        )
         self._results = ResultWriter(
-            config=session.config,
-            writer=writer,
-            folder=folder,
+            writer=store.writer,
+            folder=store.folder,
+            ownership=store.ownership,
             names=names,
             log=self._log,
             observer=observer,
             on_trouble=self.on_disk_trouble,
         )
         self._batch: BatchRun | None = None
-        self._stopping = False
+        self.stopping = False
         self._savers = asyncio.Semaphore(_SAVERS)
         self._fetched = asyncio.Event()  # every kept link has been tried
 
@@ -76,12 +97,18 @@ class JobRun:
 
     @property
     def unwritten(self) -> tuple[Unwritten, ...]:
-        """The paid answers that are on no disk."""
-        return self._results.unwritten
+        """The links of the paid answers that are on no disk."""
+        return tuple(
+            Unwritten(number=fact.attempt.number, url=image.url)
+            for fact in self._log.unwritten
+            if isinstance(fact, Received)
+            and (response := read(fact.raw, datetime.now(UTC)).response) is not None
+            for image in response.images
+        )
 
     def stop(self) -> None:
         """Send nothing new; what runs is finished and kept."""
-        self._stopping = True
+        self.stopping = True
         if self._batch is not None:
             self._batch.stop()
 
@@ -91,14 +118,14 @@ class JobRun:
         # full, a file may do so a moment earlier.
         first = self.stopped_by is None
         if first or (
-            isinstance(self.stopped_by, OSError) and isinstance(error, DiskError)
+            isinstance(self.stopped_by, OSError) and isinstance(error, JobError)
         ):
             self.stopped_by = error
         self.stop()
 
     async def prepare(
         self, again: Collection[str], *, private_sandbox: bool
-    ) -> steps.Leftovers:
+    ) -> Leftovers:
         """
         Bring the job to where it can go on, and make items pending again.
 
@@ -109,33 +136,37 @@ class JobRun:
             JobError: The job was made with another service.
             DiskError: The disk does not let us.
         """
-        config = self._session.config
-        await self._writer.do(resume(config, private_sandbox=private_sandbox))
+        service = SANDBOX if private_sandbox else self._session.config.base_url
+        await self._log.take_in()
+        await self._writer.do(resume(service, private_sandbox=private_sandbox))
         await asyncio.to_thread(self._folder.prepare)
-        left = await self._writer.do(steps.leftovers(again, wanted=self._least_wanted))
-        self._log.resending.update(dict.fromkeys(left.unknown, State.UNKNOWN))
+        left = await self._writer.do(leftovers(again, wanted=self._least_wanted))
+        await self._inventory.refuse_if_away(left.shards)
+        self._log.resending.update(left.unknown)
         return left
 
     @property
     def _least_wanted(self) -> int:
         """How much an item must be wanted to be paid for once more."""
-        return steps.WANTED if self._wanted == steps.WANTED else steps.UNWANTED
+        return WANTED if self._wanted == WANTED else UNWANTED
 
     async def carry_out(
-        self, left: steps.Leftovers, failures: FailureCap, limit: int | None
+        self, left: Leftovers, failures: FailureCap, limit: int | None
     ) -> None:
         """Run to the end, or to where it is stopped."""
         requester = JournaledRequester(self._session.requester, self._log, failures)
-        async with asyncio.TaskGroup() as lanes:
-            lanes.create_task(self._guarded(self._fetch_kept(left)))
-            await self._send(requester, left.dead, limit, lanes)
-        await self._log.keep_unwritten()
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                lanes.create_task(self._guarded(self._fetch_kept(left)))
+                await self._send(requester, left.dead, limit, lanes)
+        finally:
+            await self._log.close()
 
     async def _guarded(self, work: Coroutine[object, object, None]) -> None:
         """Let trouble with the disk stop the sending, and nothing else."""
         try:
             await work
-        except* (DiskError, OSError) as group:  # lanes have lanes of their own
+        except* (JobError, OSError) as group:  # lanes have lanes of their own
             self.on_disk_trouble(group.exceptions[0])
 
     # What is sent.
@@ -149,7 +180,7 @@ class JobRun:
     ) -> None:
         async with aclosing(self._requests(dead)) as requests:
             self._batch = BatchRun(requester, requests, limit=limit, download=True)
-            if self._stopping:
+            if self.stopping:
                 self._batch.stop()
             try:
                 # What is cut off in here stands in the journal as sent or answered.
@@ -163,34 +194,40 @@ class JobRun:
     async def _requests(
         self, dead: frozenset[int]
     ) -> AsyncGenerator[ImageRequest, None]:
-        for number in list(self._log.resending):
-            yield await self._request(number)
+        for number in sorted(self._log.resending):
+            yield await self._again(number)
         position, more = (0, 0), True
         while more:
             block = await self._writer.do(
-                queries.pending_after(position, _BLOCK, wanted=self._wanted)
+                queries.pending_after(position, _BLOCK, wanted=self._wanted), "read"
             )
             more = len(block) == _BLOCK
-            for at, number, body in block:
-                position = (at, number)
-                yield decode(body, number)
+            for at, item in block:
+                position = (at, item.number)
+                yield self._request(item)
         if dead:
             await self._fetched.wait()  # one more try costs nothing
             unspent = queries.unspent("dead", wanted=self._least_wanted)
-            for number in sorted(dead.intersection(await self._writer.do(unspent))):
-                self._log.resending[number] = State.ANSWERED
-                yield await self._request(number)
+            found = await self._writer.do(unspent, "read")
+            for number in sorted(dead.intersection(found)):
+                self._log.resending.add(number)
+                yield await self._again(number)
 
-    async def _request(self, number: int) -> ImageRequest:
-        _, _, body = await self._writer.do(queries.about(number))
-        return decode(body, number)
+    async def _again(self, number: int) -> ImageRequest:
+        (item,) = await self._writer.do(queries.items([number]), "read")
+        return self._request(item)
+
+    def _request(self, item: Item) -> ImageRequest:
+        self._items[item.number] = item
+        return decode(item.body, item.number)
 
     async def _record(self, outcome: Outcome) -> None:
         try:
+            item = self._items.pop(_number(outcome))
             if isinstance(outcome, Done):
-                await self._results.write_made(outcome)
+                await self._results.write_made(item, outcome)
             elif outcome.error.stops != "everything" or outcome.error.maybe_billed:
-                await self._results.write_failed(outcome)
+                await self._results.write_failed(item, outcome)
                 if outcome.error.stops == "model":
                     self.stopped_by = self.stopped_by or outcome.error
             # The error that stops everything is told once, and its item is pending.
@@ -199,35 +236,23 @@ class JobRun:
 
     # What earlier runs have paid for.
 
-    async def _fetch_kept(self, left: steps.Leftovers) -> None:
+    async def _fetch_kept(self, left: Leftovers) -> None:
         """Fetch by kept links, and what is gone from the folder as well."""
         refetcher = Refetcher(self._session)
         room = asyncio.Semaphore(self._session.config.max_downloads)
         try:
             async with asyncio.TaskGroup() as fetchers:
                 await self._fetch(left.answered, refetcher, room, fetchers)
-                gone = await self._gone(left.shards)
-                await self._fetch(gone, refetcher, room, fetchers)
+                again = array("q")
+                for shard in range(left.shards):
+                    if self.stopping:
+                        return
+                    again.extend(await self._inventory.look(shard))
+                await self._inventory.look_elsewhere(left.shards)
+                await self._fetch(again, refetcher, room, fetchers)
         finally:
             self._fetched.set()
             await refetcher.aclose()
-
-    async def _gone(self, shards: int) -> "array[int]":
-        """Find the pictures whose files are gone or cut off, and note that."""
-        gone = array("q")
-        for shard in range(shards):
-            if self._stopping:
-                break
-            # Recorded first, listed then: a file is there before its record is.
-            recorded = await self._writer.do(queries.recorded(shard))
-            there = await asyncio.to_thread(self._folder.files, shard)
-            lost = [
-                number for number, path, size in recorded if there.get(path, -1) != size
-            ]
-            if lost:
-                await self._writer.do(steps.missing(lost))
-                gone.extend(lost)
-        return gone
 
     async def _fetch(
         self,
@@ -238,22 +263,29 @@ class JobRun:
     ) -> None:
         for start in range(0, len(numbers), _BLOCK):
             block = numbers[start : start + _BLOCK].tolist()
-            for kept in await self._writer.do(queries.kept(block)):
+            for item, kept in await self._writer.do(queries.kept(block), "read"):
                 await room.acquire()
-                if self._stopping:
+                if self.stopping:
                     return
                 task = fetchers.create_task(
-                    self._guarded(self._fetch_one(refetcher, kept))
+                    self._guarded(self._fetch_one(refetcher, item, kept))
                 )
                 task.add_done_callback(lambda _: room.release())
 
-    async def _fetch_one(self, refetcher: Refetcher, kept: queries.Kept) -> None:
-        request = decode(kept.body, kept.number)
+    async def _fetch_one(
+        self, refetcher: Refetcher, item: Item, kept: Sequence[Kept]
+    ) -> None:
         try:
-            picture = await refetcher.fetch(picture_in(kept.raw), kept.at)
+            picture = await refetcher.fetch(kept)
         except NotFetchedError as error:
-            await self._results.write_unfetched(
-                kept.number, request, error, dead=error.dead
-            )
+            await self._results.write_unfetched(item, error, dead=error.dead)
         else:
-            await self._results.write_fetched(kept.number, request, picture)
+            await self._results.write_fetched(item, picture)
+
+
+def _number(outcome: Outcome) -> int:
+    """Return the number of an outcome's item, which its request carries as the id."""
+    number = getattr(outcome.request, "id", None)
+    if not isinstance(number, int):
+        raise TypeError("a job's request carries the number of its item")
+    return number

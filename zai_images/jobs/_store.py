@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._folder import JobFolder
+from zai_images.jobs._journal.owner import Ownership, claim
 from zai_images.jobs._journal.schema import Connection, Step, connect
 from zai_images.jobs._journal.writer import Writer, is_disk_full
 
@@ -19,7 +20,7 @@ class Store:
     Args:
         folder: Where the job is.
         read_only: Only look, beside whatever process runs the job.
-        on_lost: Told of a step that the disk did not take and nobody waits for.
+        on_lost: Told of a step that was not carried out and nobody waits for.
     """
 
     def __init__(
@@ -27,12 +28,13 @@ class Store:
         folder: JobFolder,
         *,
         read_only: bool,
-        on_lost: Callable[[DiskError], None],
+        on_lost: Callable[[JobError], None],
     ) -> None:
         self.folder = folder
         self._read_only = read_only
         self._on_lost = on_lost
         self._writer: Writer | None = None
+        self._ownership: Ownership | None = None
 
     async def open(self) -> None:
         """
@@ -46,7 +48,10 @@ class Store:
             raise JobError("This job is open already.")
         connection = await asyncio.to_thread(self._connected)
         self._writer = Writer(
-            connection, on_trouble=self._make_room, on_lost=self._on_lost
+            connection,
+            lost=None if self._ownership is None else self._ownership.lost,
+            on_trouble=self._make_room,
+            on_lost=self._on_lost,
         )
 
     def _make_room(self, error: Exception) -> None:
@@ -61,25 +66,48 @@ class Store:
                 raise JobError(f"{self.folder.path} holds no job; nothing was done.")
             return connect(self.folder.journal, read_only=True)
         self.folder.open()
+        connection = None
         try:
             connection = connect(self.folder.journal)
             self.folder.sync()
-        except OSError as error:
+            self._ownership = claim(connection, self.folder.path)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
             self.folder.close()
-            raise DiskError(f"{self.folder.path}: {error.strerror}") from error
-        except BaseException:
-            self.folder.close()
+            if isinstance(error, OSError):
+                raise DiskError(f"{self.folder.path}: {error.strerror}") from error
             raise
         return connection
 
     async def close(self) -> None:
         """Write what waits, and release the folder."""
         writer, self._writer = self._writer, None
-        if writer is not None:
-            try:
-                await writer.aclose()
-            finally:
-                self.folder.close()
+        if writer is None:
+            return
+        ownership, self._ownership = self._ownership, None
+        try:
+            if ownership is not None:
+                ownership.let_go()  # and where the row stays, it is stale by that
+                writer.put(ownership.release, "fact")
+            await writer.aclose()
+        finally:
+            self.folder.close()
+
+    @property
+    def ownership(self) -> Ownership:
+        """
+        The claim on the job.
+
+        Raises:
+            JobError: The job is not open, or only to be looked at.
+        """
+        if self._ownership is None:
+            raise JobError(
+                "This job is not open to be run. Nothing was sent; use "
+                "'async with ImageJob.open(folder) as job'."
+            )
+        return self._ownership
 
     @property
     def writer(self) -> Writer:
@@ -89,19 +117,25 @@ class Store:
         Raises:
             JobError: The job is not open, or only to be looked at.
         """
-        if self._writer is None or self._read_only:
-            raise JobError(
-                "This job is not open to be run. Nothing was sent; use "
-                "'async with ImageJob.open(folder) as job'."
-            )
-        return self._writer
+        _ = self.ownership
+        return self._opened()
 
-    async def do(self, step: Step[T]) -> T:
+    async def read(self, step: Step[T]) -> T:
         """
-        Carry out a step on the journal.
+        Carry out a step that changes nothing; it waits for no other program's lock.
 
         Raises:
             JobError: The job is not open.
+            DiskError: The disk does not let us.
+        """
+        return await self._opened().do(step, "read")
+
+    async def do(self, step: Step[T]) -> T:
+        """
+        Carry out a step that changes the journal.
+
+        Raises:
+            JobError: The job is not open, or another run's by now.
             DiskError: The disk does not take it.
         """
         return await self._opened().do(step)

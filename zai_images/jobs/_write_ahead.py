@@ -6,7 +6,10 @@ journal among the ledgers of its calls. So a job needs no workers of its own.
 """
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 
 import attrs
 
@@ -25,78 +28,144 @@ from zai_images._session.budget import Ledger
 from zai_images._session.call import Answer
 from zai_images._session.requester import Requester
 from zai_images.jobs._errors import DiskError, JobError
-from zai_images.jobs._journal import steps
+from zai_images.jobs._journal.steps import (
+    Attempt,
+    Fact,
+    Received,
+    Settled,
+    intend,
+    record,
+    record_all,
+)
 from zai_images.jobs._journal.writer import Writer
-from zai_images.jobs._states import State
+from zai_images.jobs._overflow import Overflow
 
 
 class WriteAheadLog:
     """
-    The intents and answers of a run, and what the disk did not take of them.
+    The intents and facts of a run, and where the facts go that the journal lets go.
 
     Args:
         writer: The journal's thread.
-        key: The API key, which no stored answer may quote.
-        on_trouble: Told of the first answer that could not be kept: send no more.
+        config: The session's; its key is in no stored answer.
+        numbers: The numbers of the attempts.
+        overflow: The second place.
+        on_trouble: Told of the first fact that could not be recorded: send no more.
+
+    Attributes:
+        unwritten: The facts that are on no disk.
+        resending: The items that are sent once more as was asked.
     """
 
     def __init__(
-        self, writer: Writer, key: str | None, on_trouble: Callable[[DiskError], None]
+        self,
+        writer: Writer,
+        config: SessionConfig,
+        numbers: Iterator[int],
+        overflow: Overflow,
+        on_trouble: Callable[[JobError], None],
     ) -> None:
-        self.unwritten: dict[int, RawResponse] = {}
-        # What is sent once more as was asked, and the state it was in.
-        self.resending: dict[int, State] = {}
+        self.unwritten: list[Fact] = []
+        self.resending: set[int] = set()
         self._writer = writer
-        self._key = str(key or "")
+        self._config = config
+        self._overflow = overflow
         self._on_trouble = on_trouble
+        self._setting_aside = asyncio.Lock()
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._numbers = numbers
 
-    async def intend(self, number: int, *, again: bool) -> None:
+    def attempt(self, number: int, model: str) -> Attempt:
+        """Number a new attempt to have an item made."""
+        return Attempt(
+            id=next(self._numbers),
+            number=number,
+            price=self._config.price_of(model),
+            again=number in self.resending,
+        )
+
+    async def intend(self, attempt: Attempt) -> None:
         """
         Sync the intent to send an item.
 
         Raises:
             DiskError: The disk does not take it, so it must not be sent.
+            JobError: The job is another run's by now.
         """
-        await self._writer.do(steps.intend(number, again=again))
+        await self._writer.do(intend(attempt))
 
-    async def keep(self, number: int, raw: RawResponse) -> None:
-        """
-        Sync an answer before anything looks at it.
-
-        What the disk does not take stays in memory: a paid picture may still become a
-        file, and if not its link is told.
-        """
-        kept = self._scrubbed(raw)
-        try:
-            await self._writer.do(steps.keep_answer(number, kept), paid=True)
-        except DiskError as error:
-            self.unwritten[number] = kept
-            self._on_trouble(error)
-
-    async def keep_unwritten(self) -> None:
-        """Try once more, now that nothing else is written."""
-        for number, raw in list(self.unwritten.items()):
-            try:
-                await self._writer.do(steps.keep_answer(number, raw), paid=True)
-            except DiskError:
-                return
-            del self.unwritten[number]
-
-    def give_back(self, number: int) -> None:
-        """Note that sending an item again cost nothing; nothing waits for that."""
-        self._writer.post(steps.give_back(number, self.resending[number]))
-
-    def settle(self, number: int, *, maybe: bool, ever: bool) -> None:
-        """Note an attempt without a picture; nothing waits for that."""
-        if number in self.unwritten and not maybe:
-            del self.unwritten[number]
-        target = State.UNKNOWN if ever else State.PENDING
-        self._writer.post(steps.settle(number, target, maybe=maybe))
-
-    def _scrubbed(self, raw: RawResponse) -> RawResponse:
+    async def keep(self, attempt: Attempt, raw: RawResponse) -> None:
+        """Sync an answer before anything looks at it."""
         # Latin-1 leaves every byte as it is.
-        body: str = redact(raw.body.decode("latin-1"), self._key)
-        return attrs.evolve(raw, body=body.encode("latin-1"))
+        body: str = redact(raw.body.decode("latin-1"), str(self._config.api_key or ""))
+        kept = attrs.evolve(raw, body=body.encode("latin-1"))
+        await self.record(Received(attempt=attempt, raw=kept, at=time.time()))
+
+    async def record(self, fact: Fact) -> None:
+        """
+        Sync a fact where there is a disk that takes it.
+
+        What none takes stays in memory: a paid picture may still become a file, and if
+        not its link is told. A wait that is cancelled does not take the fact back.
+        """
+        with suppress(JobError):
+            await asyncio.shield(self._recorded(fact))
+        await self._set_aside()
+
+    def settle(self, attempt: Attempt, billed: Billed) -> None:
+        """Note how an attempt without an answer ended; nothing waits for that."""
+        self._recorded(Settled(attempt=attempt, billed=billed))
+
+    def _recorded(self, fact: Fact) -> "asyncio.Future[None]":
+        future = self._writer.put(record(fact), "fact")
+        self._waiting.add(future)
+        future.add_done_callback(partial(self._check, fact))
+        return future
+
+    def _check(self, fact: Fact, future: "asyncio.Future[None]") -> None:
+        self._waiting.discard(future)
+        error = future.exception()
+        if isinstance(error, JobError):
+            self.unwritten.append(fact)
+            self._on_trouble(error)
+        elif error is not None:
+            raise error
+
+    async def _set_aside(self) -> None:
+        """Put what the journal did not take into the second place."""
+        async with self._setting_aside:
+            for fact in tuple(self.unwritten):
+                if await asyncio.to_thread(self._overflow.add, fact):
+                    self.unwritten.remove(fact)
+
+    async def take_in(self) -> None:
+        """
+        Record what the journal had not taken when it came.
+
+        Raises:
+            DiskError: It does not take it now.
+        """
+        try:
+            facts = await asyncio.to_thread(self._overflow.facts) + self.unwritten
+            if facts:
+                await self._writer.do(record_all(facts), "fact")
+                await asyncio.to_thread(self._overflow.clear)
+        except OSError as error:
+            raise DiskError(
+                f"{error.filename}: {error.strerror}. It holds what was paid for and "
+                "could not be recorded. Nothing was sent; make it readable, and run "
+                "the same command again."
+            ) from error
+        self.unwritten.clear()
+
+    async def close(self) -> None:
+        """Wait for what is being recorded, and try once more what was not."""
+        while self._waiting:
+            await asyncio.wait(self._waiting)
+        try:
+            await self.take_in()
+        except JobError:
+            await self._set_aside()
 
 
 class JournalLedger:
@@ -106,31 +175,27 @@ class JournalLedger:
         self._log = log
         self._batch = batch
         self._number = number
-        self._maybe = False  # whether any attempt may be billed
-        self._again = number in log.resending
-        self._intended = False
+        self._attempt: Attempt | None = None  # sent, and without an answer yet
 
     async def before_send(self, request: ImageRequest, attempt: int) -> None:
         """Let the batch refuse first; then sync the intent."""
-        self._intended = False
         await self._batch.before_send(request, attempt)
-        self._intended = True  # a cancelled wait may have written it
-        await self._log.intend(self._number, again=self._again)
+        # A wait that is cancelled may have written it.
+        self._attempt = self._log.attempt(self._number, request.model)
+        await self._log.intend(self._attempt)
 
     async def answered(self, raw: RawResponse) -> None:
-        """Sync the answer; the batch takes no note of it."""
-        await self._log.keep(self._number, raw)
+        """Sync the answer, which says what was paid; the batch takes no note of it."""
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            await self._log.keep(attempt, raw)
         await self._batch.answered(raw)
 
     async def settled(self, attempt: int, billed: Billed) -> None:
-        """Note how the attempt ended, on both sides."""
-        self._maybe = self._maybe or billed == "maybe"
-        if not self._intended or billed == "yes":
-            pass
-        elif self._again and not self._maybe:
-            self._log.give_back(self._number)
-        else:
-            self._log.settle(self._number, maybe=billed == "maybe", ever=self._maybe)
+        """Note how an attempt without an answer ended, on both sides."""
+        unanswered, self._attempt = self._attempt, None
+        if unanswered is not None:
+            self._log.settle(unanswered, billed)
         await self._batch.settled(attempt, billed)
 
 

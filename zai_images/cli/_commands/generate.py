@@ -18,7 +18,7 @@ from zai_images import (
     Picture,
     events,
 )
-from zai_images._picture.files import write_new
+from zai_images._picture.files import numbered, write_new
 from zai_images.cli._exit import UsageError
 from zai_images.cli._known_limits import save_known_limits
 from zai_images.cli._options import JSON, SANDBOX, PictureOptions
@@ -142,7 +142,9 @@ async def _write(
     try:
         if file is not None:
             return await picture.save(file)
-        return await asyncio.to_thread(write_new, stem, extension, picture.data)
+        return await asyncio.to_thread(
+            write_new, numbered(stem, extension), picture.data
+        )
     except OSError:
         if picture.response is not None and not sandbox:
             _say_link(output, picture.response)

@@ -1,4 +1,4 @@
-"""`zai-images retry`: what failed, or what nobody knows of, sent once more."""
+"""`zai-images retry`: what failed, is unknown or missing, asked for once more."""
 
 from functools import partial
 from typing import Annotated, Literal
@@ -22,11 +22,12 @@ from zai_images.jobs import DEFAULT_NAME, ImageJob
 _NO_CAPS = CapOptions()
 
 ONLY = Annotated[
-    Literal["failed", "unknown"],
+    Literal["failed", "unknown", "missing"],
     Parameter(
         help="'failed': what ended in an error that cost nothing. 'unknown': what was "
         "sent without learning what became of it, and paid pictures whose links are "
-        "dead; each once, and it may be paid twice."
+        "dead; each once, and it may be paid twice. 'missing': files that were "
+        "removed, fetched again for free by their links."
     ),
 ]
 
@@ -42,7 +43,7 @@ def retry(  # noqa: PLR0913 - the options of the command
     as_json: JSON = False,
 ) -> int:
     """
-    Send some requests of a job once more: the failed, or the unknown.
+    Ask once more for some requests of a job: the failed, unknown or missing.
 
     Give the --name that the batch was given. The paths of the pictures go to stdout,
     everything else to stderr.
@@ -54,8 +55,11 @@ def retry(  # noqa: PLR0913 - the options of the command
         async with ImageJob.open(folder, read_only=True) as job:
             before = await job.status()  # makes no folder where there is no job
         reporter = RunReporter(output, folder, caps, signals)
-        unknown = before.unknown + before.dead_links
-        reporter.counts.total = before.failed if only == "failed" else unknown
+        reporter.counts.total = {
+            "failed": before.failed,
+            "unknown": before.unknown + before.dead_links,
+            "missing": before.missing,
+        }[only]
         async with (
             ImageJob.open(
                 folder, name=name, sandbox=sandbox, observer=reporter.observe

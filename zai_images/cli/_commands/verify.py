@@ -1,5 +1,8 @@
 """`zai-images verify`: every saved picture against what was recorded of it."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 import attrs
 
 from zai_images.cli._exit import SOME_FAILED
@@ -33,16 +36,21 @@ def verify(folder: FOLDER, /, *, as_json: JSON = False) -> int:
             ]
             record = {"ok": not damaged, "checked": saved, "damaged": names}
             await output.put((None, record))
-        output.say(_words(saved, len(damaged)))
+        output.say(_words(saved, damaged))
         return SOME_FAILED if damaged else 0
 
     return run_command(command)
 
 
-def _words(saved: int, damaged: int) -> str:
+def _words(saved: int, damaged: Sequence[Damage]) -> str:
     if not damaged:
         return f"{some(saved, 'picture')}, all as they were saved"
-    return (
-        f"{damaged} of {some(saved, 'picture')} missing or damaged. Delete the damaged "
-        "ones and run the batch again: it fetches them for free while their links live"
-    )
+    counts = Counter(one.kind for one in damaged)
+    told = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+    words = f"of {some(saved, 'picture')} {told}"
+    if counts["missing"] or counts["damaged"]:
+        words += (
+            ". Remove the damaged ones, run the batch again, and then retry --only "
+            "missing: it fetches them for free while their links live"
+        )
+    return words

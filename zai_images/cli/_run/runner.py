@@ -16,7 +16,15 @@ from zai_images.cli._run.summary import Ending, say_summary
 from zai_images.cli._signals import SignalHandler
 from zai_images.cli._target import Target
 from zai_images.cli._text import shown
-from zai_images.jobs import ImageJob, ItemMoved, JobRecord, JobReport, JobStatus, State
+from zai_images.jobs import (
+    ImageJob,
+    ItemMoved,
+    JobError,
+    JobRecord,
+    JobReport,
+    JobStatus,
+    State,
+)
 
 _WAITS = 1000  # pictures whose waiting is remembered
 _AT_ONCE = 100  # lines about pictures that are there already, written together
@@ -157,7 +165,11 @@ class RunReporter:
         report: JobReport | None,
     ) -> JobStatus:
         """Keep what was learned, and say how it ended."""
-        stats, status = session.stats(), await job.status()
+        stats, status = session.stats(), JobStatus()
+        try:
+            status = await job.status()
+        except JobError as error:  # the summary comes whatever has failed
+            self._output.say(sentence(error), "red")
         save_known_limits(target.config, stats)
         stopped_by = report.stopped_by if report else None
         ending = Ending(
@@ -194,6 +206,8 @@ class RunReporter:
     def _exit_code(self, status: JobStatus, report: JobReport) -> int:
         if self._signals.signal is not None:
             return self._signals.exit_code
+        if isinstance(report.stopped_by, JobError):  # of the disk, or taken over
+            return DISK
         if report.stopped_by is not None:
             return exit_code(report.stopped_by)
         if self._printer.error is not None:

@@ -2,64 +2,102 @@
 
 import json
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Literal, TypeVar
 
 import attrs
 
 from zai_images._api.response import RawResponse
 from zai_images.jobs._journal.schema import Connection, Step
-from zai_images.jobs._report import JobRecord, JobStatus
+from zai_images.jobs._report import JobRecord, JobStatus, Spend
 from zai_images.jobs._states import State
 
 SHARD = 1000  # files in one folder
 T = TypeVar("T")
 StatesOf = Callable[[Sequence[bytes]], dict[bytes, State]]
+_FIELDS = (
+    *("number", "key", "state", "id", "body", "attempts", "billed", "maybe", "cost"),
+    *("error", "code", "latency", "path", "size", "sha256", "seen", "saved_at"),
+)
 _RECORD = (
-    "number, key, state, id, items.body, attempts, error, code, answers.body, url, "
-    "path, size, sha256, latency, cost, pictures.at"
+    "number, key, state, id, body, sends, billed, maybe, cost, error, code, latency, "
+    "path, size, sha256, seen, at"
+)
+# Of an item that is paid: none of its links gives a picture any more.
+_DEAD = (
+    "NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.number=items.number "
+    "AND billed='yes' AND dead IS NULL)"
 )
 
 
 @attrs.frozen(kw_only=True)
-class Kept:
-    """The body of an item, and its answer with when it came (Unix seconds)."""
+class Item:
+    """What an item is: key (hexadecimal), the caller's id, body as it is sent."""
 
     number: int
+    key: str
+    id: str | int | None
     body: str
+
+
+@attrs.frozen(kw_only=True)
+class Kept:
+    """A paid answer: its attempt, and when it came (Unix seconds)."""
+
+    attempt: int
     at: float
     raw: RawResponse
 
 
 def pending_after(
     position: tuple[int, int], most: int, *, wanted: int
-) -> Step[list[tuple[int, int, str]]]:
-    """Read the next items to send: position in the input, number, body."""
+) -> Step[list[tuple[int, Item]]]:
+    """Read the next items to send, with their positions in the input."""
 
-    def step(connection: Connection) -> list[tuple[int, int, str]]:
-        return connection.execute(
-            "SELECT position, number, body FROM items WHERE state='pending' "
+    def step(connection: Connection) -> list[tuple[int, Item]]:
+        rows = connection.execute(
+            "SELECT position, number, key, id, body FROM items WHERE state='pending' "
             "AND (position, number) > (?, ?) AND wanted >= ? "
             "ORDER BY position, number LIMIT ?",
             (*position, wanted, most),
-        ).fetchall()
+        )
+        return [(at, _item(*row)) for at, *row in rows]
 
     return step
 
 
+def items(numbers: Sequence[int]) -> Step[list[Item]]:
+    """Read what items are."""
+
+    def step(connection: Connection) -> list[Item]:
+        rows = connection.execute(
+            f"SELECT number, key, id, body FROM items WHERE number IN ({_marks(numbers)})",  # noqa: S608, E501 - question marks
+            numbers,
+        )
+        return [_item(*row) for row in rows]
+
+    return step
+
+
+def _item(number: int, key: bytes, caller_id: str, body: str) -> Item:
+    return Item(number=number, key=key.hex(), id=json.loads(caller_id), body=body)
+
+
+def _marks(some: Sequence[object]) -> str:
+    return ", ".join("?" * len(some))
+
+
 def unspent(kind: Literal["unknown", "dead"], *, wanted: int) -> Step[list[int]]:
-    """List what may be sent once more: unknown, or paid for with a link that died."""
-    where = {
-        "unknown": "state='unknown'",
-        "dead": "state='answered' AND number IN "
-        "(SELECT number FROM answers WHERE dead IS NOT NULL)",
-    }
+    """List what may be sent once more: unknown, or paid for with links that died."""
+    where = {"unknown": "state='unknown'", "dead": f"state='answered' AND {_DEAD}"}
 
     def step(connection: Connection) -> list[int]:
         rows = connection.execute(
-            "SELECT number FROM items WHERE resent=0 AND wanted>=? "  # noqa: S608 - our own words
-            f"AND {where[kind]} ORDER BY position, number",
+            f"SELECT number FROM items WHERE {where[kind]} AND wanted>=? "  # noqa: S608 - our own words
+            "AND NOT EXISTS (SELECT 1 FROM attempts WHERE again "
+            "AND attempts.number=items.number) ORDER BY position, number",
             (wanted,),
         )
         return [number for (number,) in rows]
@@ -73,25 +111,23 @@ def answered(connection: Connection) -> "array[int]":
     return array("q", (number for (number,) in rows))
 
 
-def kept(numbers: Sequence[int]) -> Step[list[Kept]]:
-    """Read the answers of items that are paid and not saved."""
+def kept(numbers: Sequence[int]) -> Step[list[tuple[Item, list[Kept]]]]:
+    """Read the paid answers of items that have no file, the earliest first."""
 
-    def step(connection: Connection) -> list[Kept]:
-        marks = ", ".join("?" * len(numbers))
-        rows = connection.execute(
-            "SELECT number, items.body, answers.at, status, request_id, answers.body "  # noqa: S608 - question marks
-            "FROM items JOIN answers USING (number) "
-            f"WHERE state='answered' AND number IN ({marks})",
+    def step(connection: Connection) -> list[tuple[Item, list[Kept]]]:
+        found: dict[int, list[Kept]] = {number: [] for number in numbers}
+        for number, *row in connection.execute(
+            "SELECT number, id, answered, status, request_id, body FROM attempts "  # noqa: S608 - question marks
+            f"WHERE billed='yes' AND number IN ({_marks(numbers)}) ORDER BY id",
             numbers,
-        )
+        ):
+            attempt, at, status, request_id, body = row
+            raw = RawResponse(status=status, request_id=request_id, body=body)
+            found[number].append(Kept(attempt=attempt, at=at, raw=raw))
         return [
-            Kept(
-                number=number,
-                body=body,
-                at=at,
-                raw=RawResponse(status=status, request_id=request_id, body=raw),
-            )
-            for number, body, at, status, request_id, raw in rows
+            (one, found[one.number])
+            for one in items(numbers)(connection)
+            if found[one.number]
         ]
 
     return step
@@ -103,26 +139,27 @@ def shards(connection: Connection) -> int:
     return 0 if last is None else (last - 1) // SHARD + 1
 
 
-def recorded(shard: int) -> Step[list[tuple[int, str, int]]]:
-    """Read what is recorded of one folder's files: number, path, size in bytes."""
+@attrs.frozen
+class Recorded:
+    """What is recorded of a file; `size` in bytes, `seen` what became of it since."""
 
-    def step(connection: Connection) -> list[tuple[int, str, int]]:
-        return connection.execute(
-            "SELECT number, path, size FROM pictures WHERE number BETWEEN ? AND ?",
+    number: int
+    path: str
+    size: int
+    sha256: str
+    seen: str | None
+
+
+def recorded(shard: int) -> Step[list[Recorded]]:
+    """Read what is recorded of the files of a thousand items."""
+
+    def step(connection: Connection) -> list[Recorded]:
+        rows = connection.execute(
+            "SELECT number, path, size, sha256, seen FROM pictures "
+            "WHERE number BETWEEN ? AND ?",
             (shard * SHARD + 1, (shard + 1) * SHARD),
-        ).fetchall()
-
-    return step
-
-
-def about(number: int) -> Step[tuple[str, str, str]]:
-    """Read what an item is: key (hexadecimal), the caller's id as JSON, body."""
-
-    def step(connection: Connection) -> tuple[str, str, str]:
-        key, caller_id, body = connection.execute(
-            "SELECT key, id, body FROM items WHERE number=?", (number,)
-        ).fetchone()
-        return key.hex(), caller_id, body
+        )
+        return [Recorded(*row) for row in rows]
 
     return step
 
@@ -160,39 +197,62 @@ def asking_states(work: Callable[[StatesOf], T]) -> Step[T]:
 
 
 def _states_of(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, State]:
-    marks = ", ".join("?" * len(keys))
     rows = connection.execute(
-        f"SELECT key, state FROM items WHERE key IN ({marks})",  # noqa: S608 - question marks
+        f"SELECT key, state FROM items WHERE key IN ({_marks(keys)})",  # noqa: S608 - question marks
         keys,
     )
     return {key: State(state) for key, state in rows}
 
 
 def count(connection: Connection) -> JobStatus:
-    """Count the items by state."""
+    """Count the items by state, and what was paid for them."""
     states: dict[str, int] = {}
     cost: float | None = 0.0
-    more = 0
-    for state, number, known, dollars, maybe in connection.execute(
-        "SELECT state, count(*), count(cost), total(cost), total(maybe) FROM items "
-        "GROUP BY state"
+    billed = maybe = 0
+    for state, number, known, dollars, paid, perhaps in connection.execute(
+        "SELECT state, count(*), count(cost), total(cost), total(billed), "
+        "total(maybe) FROM items GROUP BY state"
     ):
         states[state] = number
-        more += int(maybe) - (number if state == State.UNKNOWN else 0)
-        paid = state in (State.ANSWERED, State.SAVED)
-        cost = None if cost is None or (paid and known < number) else cost + dollars
+        billed += int(paid)
+        maybe += int(perhaps)
+        cost = None if cost is None or known < number else cost + dollars
+    in_states = states.get(State.SENT, 0) + states.get(State.UNKNOWN, 0)
     dead, dies = connection.execute(
-        "SELECT count(dead), min(CASE WHEN dead IS NULL THEN expires END) FROM items "
-        "JOIN answers USING (number) WHERE state='answered'"
+        f"SELECT total({_DEAD}), (SELECT min(expires) FROM attempts JOIN items AS one "  # noqa: S608 - our own words
+        "USING (number) WHERE one.state='answered' AND dead IS NULL) FROM items "
+        "WHERE state='answered'"
     ).fetchone()
+    seen = dict(
+        connection.execute(
+            "SELECT seen, count(*) FROM pictures WHERE seen IS NOT NULL GROUP BY seen"
+        )
+    )
     return JobStatus(
         service=fact("service")(connection),
         **states,
-        dead_links=dead,
+        billed=billed,
+        missing=seen.get("missing", 0),
+        changed=seen.get("changed", 0),
+        dead_links=int(dead),
         links_expire=None if dies is None else datetime.fromtimestamp(dies, UTC),
-        more_maybe_billed=max(0, more),
+        more_maybe_billed=maybe - in_states,
         cost=cost,
     )
+
+
+def spend(connection: Connection) -> list[Spend]:
+    """Sum up the payments by day (UTC) and model."""
+    return [
+        Spend(day=day, model=model, payments=payments, cost=cost)
+        for day, model, payments, cost in connection.execute(
+            "SELECT date(answered, 'unixepoch') AS day, json_extract(items.body, "
+            "'$.model') AS model, count(*), "
+            "CASE WHEN count(price)=count(*) THEN total(price) END "
+            "FROM attempts JOIN items USING (number) WHERE attempts.billed='yes' "
+            "GROUP BY day, model ORDER BY day, model"
+        )
+    ]
 
 
 def records_after(number: int, most: int) -> Step[list[JobRecord]]:
@@ -200,37 +260,46 @@ def records_after(number: int, most: int) -> Step[list[JobRecord]]:
 
     def step(connection: Connection) -> list[JobRecord]:
         rows = connection.execute(
-            f"SELECT {_RECORD} FROM items LEFT JOIN answers USING (number) "  # noqa: S608 - our own words
-            "LEFT JOIN pictures USING (number) WHERE number > ? "
-            "ORDER BY number LIMIT ?",
+            f"SELECT {_RECORD} FROM items LEFT JOIN pictures USING (number) "  # noqa: S608 - our own words
+            "WHERE number > ? ORDER BY number LIMIT ?",
             (number, most),
-        )
-        return [_record(row) for row in rows]
+        ).fetchall()
+        answers: dict[int, list[bytes]] = {row[0]: [] for row in rows}
+        for one, body in connection.execute(
+            "SELECT number, body FROM attempts WHERE body IS NOT NULL "
+            "AND number BETWEEN ? AND ? ORDER BY id",
+            (number + 1, rows[-1][0] if rows else number),
+        ):
+            answers[one].append(body)
+        return [_record(row, answers[row[0]]) for row in rows]
 
     return step
 
 
-def _record(row: tuple[Any, ...]) -> JobRecord:
-    (number, key, state, caller_id, body, attempts, error, code, answer, *rest) = row
-    url, path, size, sha256, latency, cost, saved_at = rest
+def _record(row: tuple[Any, ...], bodies: Sequence[bytes]) -> JobRecord:
+    fields = dict(zip(_FIELDS, row, strict=True))
+    answers = [_readable(body) for body in bodies]
+    links = [found for answer in answers if (found := tuple(_links(answer)))]
     return JobRecord(
-        number=number,
-        key=key.hex(),
-        state=State(state),
-        id=json.loads(caller_id),
-        body=json.loads(body),
-        attempts=attempts,
-        error=error,
-        code=code,
-        answer=None if answer is None else _readable(answer),
-        url=url,
-        path=path,
-        size=size,
-        sha256=sha256,
-        latency=latency,
-        cost=cost,
-        saved_at=saved_at,
+        **fields
+        | {
+            "key": fields["key"].hex(),
+            "state": State(fields["state"]),
+            "id": json.loads(fields["id"]),
+            "body": json.loads(fields["body"]),
+            "answer": answers[-1] if answers else None,
+            "url": links[-1][0] if links else None,
+            "links": tuple(chain.from_iterable(links)),
+        }
     )
+
+
+def _links(answer: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON value
+    """Find the links of a kept answer."""
+    found = answer.get("data") if isinstance(answer, dict) else None
+    for one in found if isinstance(found, list) else ():
+        if isinstance(one, dict) and isinstance(one.get("url"), str):
+            yield one["url"]
 
 
 def _readable(answer: bytes) -> Any:  # noqa: ANN401 - any JSON value
@@ -240,14 +309,15 @@ def _readable(answer: bytes) -> Any:  # noqa: ANN401 - any JSON value
         return answer.decode(errors="replace")
 
 
-def pictures_after(number: int, most: int) -> Step[list[tuple[int, str, int, str]]]:
-    """Read what is recorded of the next files: number, path, bytes, SHA-256."""
+def pictures_after(number: int, most: int) -> Step[list[Recorded]]:
+    """Read what is recorded of the next files."""
 
-    def step(connection: Connection) -> list[tuple[int, str, int, str]]:
-        return connection.execute(
-            "SELECT number, path, size, sha256 FROM pictures WHERE number > ? "
+    def step(connection: Connection) -> list[Recorded]:
+        rows = connection.execute(
+            "SELECT number, path, size, sha256, seen FROM pictures WHERE number > ? "
             "ORDER BY number LIMIT ?",
             (number, most),
-        ).fetchall()
+        )
+        return [Recorded(*row) for row in rows]
 
     return step

@@ -13,11 +13,14 @@ Connection = sqlite3.Connection
 # What is done on the journal within one transaction.
 Step = Callable[[Connection], T]
 
-VERSION = 2
+VERSION = 3
 JOURNAL = "job.sqlite"
+PATIENCE = 10_000  # milliseconds that another program may hold the journal
 
-# `items` has a row for each item, `answers` for each that is paid, `pictures` for each
-# that is saved. What `status` counts stands in the index, so that it reads no row.
+# `items` has a row for each item. `attempts` has one for each attempt that is paid for,
+# or may be, with its answer: evidence, which is only added to. `pictures` has one for
+# each file. `state`, `billed`, `maybe` and `cost` follow from an item's rows and are
+# written with them. They stand in the index too, so that `status` reads no row.
 _TABLES = """
 CREATE TABLE job (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE items (
@@ -28,39 +31,42 @@ CREATE TABLE items (
     wanted INTEGER NOT NULL DEFAULT 1,
     body TEXT NOT NULL,
     id TEXT NOT NULL DEFAULT 'null',
-    attempts INTEGER NOT NULL DEFAULT 0,
+    sends INTEGER NOT NULL DEFAULT 0,
+    billed INTEGER NOT NULL DEFAULT 0,
     maybe INTEGER NOT NULL DEFAULT 0,
-    resent INTEGER NOT NULL DEFAULT 0,
-    cost REAL,
+    cost REAL DEFAULT 0,
+    ended TEXT,
     error TEXT,
-    code TEXT
+    code TEXT,
+    latency REAL
 );
-CREATE INDEX by_state ON items (state, position, number, cost, maybe);
-CREATE TABLE answers (
-    number INTEGER PRIMARY KEY REFERENCES items,
-    at REAL NOT NULL,
-    status INTEGER NOT NULL,
+CREATE INDEX by_state ON items (state, position, number, cost, billed, maybe);
+CREATE TABLE attempts (
+    id INTEGER PRIMARY KEY,
+    number INTEGER NOT NULL REFERENCES items,
+    sent REAL NOT NULL,
+    again INTEGER NOT NULL,
+    price REAL,
+    billed TEXT,
+    answered REAL,
+    status INTEGER,
     request_id TEXT,
-    body BLOB NOT NULL,
-    url TEXT,
+    body BLOB,
     expires REAL,
-    latency REAL,
     dead TEXT
 );
+CREATE INDEX by_number ON attempts (number);
+CREATE INDEX in_flight ON attempts (number) WHERE billed IS NULL;
 CREATE TABLE pictures (
     number INTEGER PRIMARY KEY REFERENCES items,
-    path TEXT NOT NULL UNIQUE,
+    path TEXT NOT NULL,
     size INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
-    at REAL NOT NULL
+    at REAL NOT NULL,
+    seen TEXT
 );
-"""
-# Version 1 called the position in the input a place.
-_FROM_VERSION_1 = """
-BEGIN IMMEDIATE;
-ALTER TABLE items RENAME COLUMN place TO position;
-PRAGMA user_version=2;
-COMMIT;
+CREATE INDEX by_path ON pictures (path);
+CREATE INDEX by_seen ON pictures (seen) WHERE seen IS NOT NULL;
 """
 
 
@@ -102,7 +108,7 @@ def _connected(path: Path, *, read_only: bool) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
-        connection.execute("PRAGMA busy_timeout=10000")
+        connection.execute(f"PRAGMA busy_timeout={PATIENCE}")
         connection.execute("PRAGMA cache_size=-32000")
         if not read_only:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -121,17 +127,35 @@ def _check_version(
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == VERSION:
         return
-    if version == 1:
-        if writable:  # whoever only looks asks for no position
-            connection.executescript(_FROM_VERSION_1)
-        return
     if version > VERSION:
         raise JobError(
             f"{path} was made by a newer version of zai-images; use that one"
+        )
+    if version > 0:
+        raise JobError(
+            f"{path} was made by an earlier version of zai-images, which told requests "
+            "apart by other rules. Nothing was sent. Finish that job with that version "
+            "(its pictures stay as they are), or use another folder."
         )
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if tables != (0,) or not writable:
         raise JobError(f"{path} is not the journal of a job; nothing was sent")
     connection.executescript(
         f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={VERSION}; COMMIT;"
+    )
+
+
+def disk_error(error: sqlite3.Error) -> DiskError:
+    """Say what is wrong with the journal, and what to do."""
+    # A disk that is full, read-only or broken is an OperationalError, a subclass.
+    if type(error) is sqlite3.DatabaseError:
+        return DiskError(
+            f"The journal is damaged ({error}). Nothing more was sent. {RESTORE}"
+        )
+    what = "Free some space or mend the disk"
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+        what = "Wait for the other program that holds it"
+    return DiskError(
+        f"The journal cannot be written ({error}). Nothing more was sent. {what}, and "
+        "run the same command again: what is paid is kept."
     )

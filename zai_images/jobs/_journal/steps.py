@@ -1,27 +1,36 @@
 """
 The journal: each step of each item, on the disk before the next one follows.
 
-Each step is a function of a connection; `writer` carries them out, many to a commit.
-Every statement that moves an item asks the table of `_states` whether it may.
+Each step is a function of a connection; `writer` carries them out, many to a commit. A
+step adds evidence and then has the item's standing follow from all of it, in the same
+transaction. No step takes back what is known to be paid.
 """
 
 import json
 import time
 from array import array
-from collections.abc import Callable, Collection, Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import attrs
 
+from zai_images._api.errors import Billed, ZaiImagesError
 from zai_images._api.response import RawResponse
 from zai_images.jobs._errors import JobError
+from zai_images.jobs._evidence import Payment, Standing, ended, read, standing
 from zai_images.jobs._journal import queries
 from zai_images.jobs._journal.schema import Connection, Step
-from zai_images.jobs._states import State, sources
+from zai_images.jobs._states import State
 
 # How an item is wanted: by no input any more, by the latest, by `retry`.
 UNWANTED, WANTED, RETRIED = 0, 1, 2
+# What became of a file since it was saved; a file of which nothing is noted is there.
+# A person's doings are left alone; what is to be fetched again is not saved any more.
+Seen = Literal["missing", "changed", "again"]
+# A failure that the service owns up to is sent once more by the retry policy.
+_SENDABLE = (State.PENDING, State.UNKNOWN)
+_SENDABLE_AGAIN = (*_SENDABLE, State.ANSWERED)
 _UNSPENT: tuple[Literal["unknown", "dead"], ...] = ("unknown", "dead")
 _SERVICE = "service"
 _CUT_OFF = (
@@ -30,216 +39,211 @@ _CUT_OFF = (
 
 
 @attrs.frozen(kw_only=True)
-class Saved:
-    """What is recorded of a picture's file; `path` is relative to the folder."""
+class Attempt:
+    """One attempt to have an item made; `price` in US dollars, None if unknown."""
 
+    id: int
+    number: int
+    price: float | None = None
+    again: bool = False  # asked for, though an earlier one may be paid for
+
+
+@attrs.frozen(kw_only=True)
+class Received:
+    """An answer as it came, and when (Unix seconds): before anything looked at it."""
+
+    attempt: Attempt
+    raw: RawResponse
+    at: float
+
+
+@attrs.frozen(kw_only=True)
+class Settled:
+    """The end of an attempt that brought no answer: it cost nothing, or may have."""
+
+    attempt: Attempt
+    billed: Billed
+
+
+@attrs.frozen(kw_only=True)
+class Saved:
+    """
+    A file that is whole, renamed and synced, its folder too.
+
+    `path` is relative to the job's folder, `size` in bytes, `latency` in seconds.
+    """
+
+    number: int
     path: str
     size: int
     sha256: str
+    at: float
+    latency: float | None = None
 
 
-def _move(target: State, *, changes: str = "") -> str:
-    """Write the statement that moves one item, where the table allows it."""
-    allowed = ", ".join(f"'{state}'" for state in sources(target))
-    return (
-        f"UPDATE items SET state='{target}'{changes} "  # noqa: S608 - our own words
-        f"WHERE number=:number AND state IN ({allowed})"
+def _restate(connection: Connection, number: int) -> Standing:
+    """Write what follows from all that is known of an item."""
+    payments = connection.execute(
+        "SELECT billed, price FROM attempts WHERE number=?", (number,)
     )
+    final, saved = connection.execute(
+        "SELECT ended, size IS NOT NULL AND seen IS NOT 'again' "
+        "FROM items LEFT JOIN pictures USING (number) WHERE number=?",
+        (number,),
+    ).fetchone()
+    found = standing(
+        [Payment(*row) for row in payments],
+        saved=bool(saved),
+        ended=None if final is None else State(final),
+    )
+    connection.execute(
+        "UPDATE items SET state=?, billed=?, maybe=?, cost=? WHERE number=?",
+        (str(found.state), found.billed, found.maybe, found.cost, number),
+    )
+    return found
 
 
-def _move_all(source: State, target: State, *, changes: str = "") -> str:
-    """Write the statement that moves all items of a state, where the table allows."""
-    allowed = ", ".join(f"'{state}'" for state in sources(target) if state is source)
-    return f"UPDATE items SET state='{target}'{changes} WHERE state IN ({allowed})"  # noqa: S608 - our own words
-
-
-_SENT = _move(State.SENT, changes=", attempts=attempts+1, resent=max(resent, :again)")
-_PENDING = _move(State.PENDING)
-_ANSWERED = _move(State.ANSWERED)
-_BACK = {state: _move(state) for state in (State.ANSWERED, State.UNKNOWN)}
-_SAVED = _move(State.SAVED, changes=", error=NULL, code=NULL")
-_WHY = ", error=:error, code=:code"
-_ENDED = {
-    State.PENDING: _move(State.PENDING, changes=_WHY),
-    State.FAILED: _move(State.FAILED, changes=_WHY),
-    State.REFUSED: _move(State.REFUSED, changes=_WHY),
-    State.UNKNOWN: _move(State.UNKNOWN, changes=_WHY),
-}
-_INTERRUPTED = _move_all(
-    State.SENT, State.UNKNOWN, changes=", maybe=maybe+1, error=:error"
-)
-_FOUND_ANSWERED = _move(State.ANSWERED, changes=", maybe=max(0, maybe-1)")
-_LINKS_LOST = _move_all(State.ANSWERED, State.PENDING)
-_FAILED_AGAIN = _move_all(State.FAILED, State.PENDING, changes=f", wanted={RETRIED}")
-
-
-def intend(number: int, *, again: bool = False) -> Step[None]:
-    """
-    Note that an item is about to be sent: synced before its first byte leaves.
-
-    Args:
-        number: The item's.
-        again: It may have been paid for already, and is sent once more as was asked.
-    """
-
-    def step(connection: Connection) -> None:
-        known = {"number": number, "again": int(again)}
-        if again:  # what has an answer goes out by way of pending alone
-            connection.execute(_PENDING, known)
-        if not connection.execute(_SENT, known).rowcount:
-            raise RuntimeError(f"item {number} may not be sent in the state it is in")
-
-    return step
-
-
-def keep_answer(number: int, raw: RawResponse) -> Step[None]:
-    """Keep an answer as it came, before anything has looked at it."""
+def intend(attempt: Attempt) -> Step[None]:
+    """Note that an item is about to be sent: synced before its first byte leaves."""
     at = time.time()
 
     def step(connection: Connection) -> None:
+        (state,) = connection.execute(
+            "SELECT state FROM items WHERE number=?", (attempt.number,)
+        ).fetchone()
+        if state not in (_SENDABLE_AGAIN if attempt.again else _SENDABLE):
+            raise RuntimeError(f"item {attempt.number} may not be sent: it is {state}")
         connection.execute(
-            "INSERT OR REPLACE INTO answers (number, at, status, request_id, body) "
-            "VALUES (?, ?, ?, ?, ?)",
-            (number, at, raw.status, raw.request_id, raw.body),
+            "INSERT INTO attempts (id, number, sent, again, price) VALUES (?,?,?,?,?)",
+            (attempt.id, attempt.number, at, attempt.again, attempt.price),
         )
-        connection.execute(_ANSWERED, {"number": number})
+        connection.execute(
+            "UPDATE items SET sends=sends+1, ended=NULL WHERE number=?",
+            (attempt.number,),
+        )
+        _restate(connection, attempt.number)
 
     return step
 
 
-def settle(number: int, target: State, *, maybe: bool) -> Step[None]:
-    """Note how an attempt ended that brought no picture."""
-
-    def step(connection: Connection) -> None:
-        known = {"number": number, "error": None, "code": None}
-        connection.execute(_ENDED[target], known)
-        if target is State.PENDING:
-            connection.execute("DELETE FROM answers WHERE number=?", (number,))
-        if maybe:
-            connection.execute(
-                "UPDATE items SET maybe=maybe+1 WHERE number=?", (number,)
-            )
-
-    return step
-
-
-def give_back(number: int, state: State) -> Step[None]:
-    """Note that sending an item again cost nothing: it is what it was, and unspent."""
-
-    def step(connection: Connection) -> None:
-        connection.execute(_BACK[state], {"number": number})
-        connection.execute("UPDATE items SET resent=0 WHERE number=?", (number,))
-
-    return step
-
-
-def explain(number: int, error: str, code: str | None) -> Step[None]:
-    """Note what went wrong with an item that stays in its state."""
+def keep_answer(received: Received) -> Step[None]:
+    """Keep an answer as it came, then what it says. A free refusal leaves no row."""
+    attempt, raw = received.attempt, received.raw
+    number = {"number": attempt.number}
 
     def step(connection: Connection) -> None:
         connection.execute(
-            "UPDATE items SET error=?, code=? WHERE number=?", (error, code, number)
+            "INSERT INTO attempts (id, number, sent, again, price, answered, status, "
+            "request_id, body) VALUES (:id, :number, :at, :again, :price, :at, "
+            ":status, :request_id, :body) ON CONFLICT (id) DO UPDATE SET "
+            "answered=:at, status=:status, request_id=:request_id, body=:body",
+            attrs.asdict(attempt) | attrs.asdict(raw) | {"at": received.at},
         )
+        found = read(raw, datetime.fromtimestamp(received.at, UTC))
+        expires = None if found.response is None else found.response.expires
+        connection.execute(
+            "UPDATE attempts SET billed=?, expires=? WHERE id=?",
+            (found.billed, expires and expires.timestamp(), attempt.id),
+        )
+        _forget_if_free(connection, attempt)
+        if found.error is not None:
+            _explain(connection, attempt.number, found.error)
+        else:
+            connection.execute(
+                "UPDATE items SET ended=NULL WHERE number=:number", number
+            )
+        _restate(connection, attempt.number)
 
     return step
 
 
-def end(
-    number: int, target: State, error: str, code: str | None, *, more_maybe: int = 0
-) -> Step[None]:
-    """Note how an item ended, why, and how many more attempts may be billed."""
+def settle(settled: Settled) -> Step[None]:
+    """Note how an attempt ended that brought no answer."""
+    attempt = settled.attempt
 
     def step(connection: Connection) -> None:
-        known = {"number": number, "error": error, "code": code}
-        if not connection.execute(_ENDED[target], known).rowcount:
-            connection.execute(
-                "UPDATE items SET error=:error, code=:code WHERE number=:number", known
-            )
-        if target is not State.UNKNOWN:
-            connection.execute("DELETE FROM answers WHERE number=?", (number,))
-        if more_maybe:
-            connection.execute(
-                "UPDATE items SET maybe=maybe+? WHERE number=?", (more_maybe, number)
-            )
-
-    return step
-
-
-def read_answer(
-    number: int,
-    *,
-    url: str,
-    expires: datetime | None,
-    cost: float | None,
-    latency: float | None,
-) -> Step[None]:
-    """Note what a kept answer says, now that it has been read."""
-    dies = None if expires is None else expires.timestamp()
-
-    def step(connection: Connection) -> None:
-        first = connection.execute(
-            "UPDATE answers SET url=?, expires=?, latency=? "
-            "WHERE number=? AND url IS NULL",
-            (url, dies, latency, number),
+        connection.execute(
+            "UPDATE attempts SET billed=? WHERE id=? AND billed IS NULL",
+            (settled.billed, attempt.id),
         )
-        if first.rowcount:  # a picture is paid for once, however often it is read of
-            connection.execute(
-                "UPDATE items SET cost=coalesce(cost, 0)+? WHERE number=?",
-                (cost, number),
-            )
+        _forget_if_free(connection, attempt)
+        _restate(connection, attempt.number)
 
     return step
 
 
-def not_fetched(number: int, why: str, *, dead: bool) -> Step[None]:
-    """Note why a paid picture is not here yet, or never will be."""
+def _forget_if_free(connection: Connection, attempt: Attempt) -> None:
+    connection.execute("DELETE FROM attempts WHERE id=? AND billed='no'", (attempt.id,))
+
+
+def explain(number: int, error: ZaiImagesError) -> Step[State]:
+    """Note what went wrong with an item; returns where that leaves it."""
+
+    def step(connection: Connection) -> State:
+        _explain(connection, number, error)
+        return _restate(connection, number).state
+
+    return step
+
+
+def _explain(connection: Connection, number: int, error: ZaiImagesError) -> None:
+    final = None if error.billed != "no" else ended(error)
+    connection.execute(
+        "UPDATE items SET ended=?, error=?, code=? WHERE number=?",
+        (final and str(final), str(error), getattr(error, "code", None), number),
+    )
+
+
+def not_fetched(number: int, why: str, *, dead: Collection[int] = ()) -> Step[None]:
+    """Note why a paid picture is not here yet, and which of its links are dead."""
 
     def step(connection: Connection) -> None:
         connection.execute(
             "UPDATE items SET error=? WHERE number=? AND state='answered'",
             (why, number),
         )
-        connection.execute(
-            "UPDATE answers SET dead=? WHERE number=?", (why if dead else None, number)
-        )
+        for attempt, last in connection.execute(
+            "SELECT id, dead FROM attempts WHERE number=? AND billed='yes'", (number,)
+        ).fetchall():
+            now = why if attempt in dead else None
+            if now != last:
+                connection.execute(
+                    "UPDATE attempts SET dead=? WHERE id=?", (now, attempt)
+                )
 
     return step
 
 
-def record_saved(
-    number: int, saved: Saved, *, unwritten: RawResponse | None = None
-) -> Step[None]:
-    """
-    Record a file that is whole, renamed and synced, its folder too.
-
-    Args:
-        number: The item's.
-        saved: The file.
-        unwritten: The item's answer where the disk had not taken it; it goes first.
-    """
-    at = time.time()
-    keep = None if unwritten is None else keep_answer(number, unwritten)
+def record_saved(saved: Saved) -> Step[None]:
+    """Record a file that is whole, renamed and synced, its folder too."""
 
     def step(connection: Connection) -> None:
-        if keep is not None:
-            keep(connection)
         connection.execute(
             "INSERT OR REPLACE INTO pictures (number, path, size, sha256, at) "
-            "VALUES (?, ?, ?, ?, ?)",
-            (number, saved.path, saved.size, saved.sha256, at),
+            "VALUES (:number, :path, :size, :sha256, :at)",
+            attrs.asdict(saved),
         )
-        connection.execute(_SAVED, {"number": number})
+        connection.execute(
+            "UPDATE items SET error=NULL, code=NULL, ended=NULL, "
+            "latency=coalesce(:latency, latency) WHERE number=:number",
+            attrs.asdict(saved),
+        )
+        _restate(connection, saved.number)
 
     return step
 
 
-def missing(numbers: Iterable[int]) -> Step[None]:
-    """Note that files are gone; their links are kept, so they are fetched again."""
-    gone = [{"number": number} for number in numbers]
+def see(found: Iterable[tuple[int, str, Seen | None]]) -> Step[None]:
+    """Note where files are now, by item, and what became of them."""
+    rows = list(found)
 
     def step(connection: Connection) -> None:
-        connection.executemany(_ANSWERED, gone)
-        connection.executemany("DELETE FROM pictures WHERE number=:number", gone)
+        for number, path, seen in rows:
+            connection.execute(
+                "UPDATE pictures SET path=?, seen=? WHERE number=?",
+                (path, seen, number),
+            )
+            _restate(connection, number)
 
     return step
 
@@ -255,9 +259,17 @@ def note(name: str, value: Any) -> Step[None]:  # noqa: ANN401 - any JSON value
     return step
 
 
-def retry_failed(connection: Connection) -> None:
-    """Make pending again what ended in an error that cost nothing."""
-    connection.execute(_FAILED_AGAIN)
+def _ask_again(connection: Connection, only: Literal["failed", "missing"]) -> None:
+    """Make pending what failed for free, or have what is missing fetched once more."""
+    if only == "failed":
+        rows = connection.execute("SELECT number FROM items WHERE state='failed'")
+        change = f"UPDATE items SET ended=NULL, wanted={RETRIED} WHERE number=?"  # noqa: S608 - a number of ours
+    else:
+        rows = connection.execute("SELECT number FROM pictures WHERE seen='missing'")
+        change = "UPDATE pictures SET seen='again' WHERE number=?"
+    for (number,) in rows.fetchall():
+        connection.execute(change, (number,))
+        _restate(connection, number)
 
 
 @attrs.frozen(kw_only=True)
@@ -280,16 +292,17 @@ class Leftovers:
 
 def leftovers(again: Collection[str], *, wanted: int) -> Step[Leftovers]:
     """
-    Read what earlier runs have left, and make pending again what failed.
+    Read what earlier runs have left, and make ready what is asked for again.
 
     Args:
-        again: What is sent again, of `failed`, `unknown` and `dead`.
+        again: What is asked for again, of `failed`, `missing`, `unknown` and `dead`.
         wanted: How much an item must be wanted to be paid for once more.
     """
 
     def step(connection: Connection) -> Leftovers:
-        if "failed" in again:
-            retry_failed(connection)
+        for only in ("failed", "missing"):
+            if only in again:
+                _ask_again(connection, only)
         unknown, dead = (
             queries.unspent(kind, wanted=wanted)(connection) if kind in again else []
             for kind in _UNSPENT
@@ -304,44 +317,12 @@ def leftovers(again: Collection[str], *, wanted: int) -> Step[Leftovers]:
     return step
 
 
-@attrs.frozen(kw_only=True)
-class Unread:
+def resume(service: str, *, private_sandbox: bool) -> Step[None]:
     """
-    An answer that was kept, and that nothing has looked at.
+    Bring every item to where it can be resumed from.
 
-    Attributes:
-        number: The item's number.
-        body: The item's request, as it was sent.
-        maybe: Whether an earlier attempt may be billed.
-        raw: The answer.
-    """
-
-    number: int
-    body: str
-    maybe: bool
-    raw: RawResponse
-
-
-@attrs.frozen(kw_only=True)
-class Reader:
-    """
-    What kept answers mean, told by those who know the service.
-
-    Attributes:
-        has_picture: Whether an answer holds a picture.
-        read: Makes the step that notes what the answer of an item says.
-    """
-
-    has_picture: Callable[[RawResponse], bool]
-    read: Callable[[Unread], Step[None]]
-
-
-def resume(service: str, reader: Reader, *, private_sandbox: bool) -> Step[None]:
-    """
-    Bring every item to a state it can be resumed from.
-
-    What was sent without a known answer is unknown. Answers that were kept and never
-    read are read now. The links of a private sandbox died with it.
+    What was in flight as its process ended may be billed. The links of a private
+    sandbox died with it, and so did its bill.
 
     Raises:
         JobError: The job was made with another service; no sandbox picture passes as
@@ -350,20 +331,23 @@ def resume(service: str, reader: Reader, *, private_sandbox: bool) -> Step[None]
 
     def step(connection: Connection) -> None:
         _check_service(connection, service)
-        connection.execute(_INTERRUPTED, {"error": _CUT_OFF})
-        for one in _unread(connection, State.UNKNOWN):
-            # Its call was cancelled while its answer was being kept. What holds no
-            # picture was read, and nobody knows what it means.
-            if reader.has_picture(one.raw):
-                connection.execute(_FOUND_ANSWERED, {"number": one.number})
-        if private_sandbox:
-            connection.execute(_LINKS_LOST)
+        for (number,) in connection.execute(
+            "SELECT number FROM attempts WHERE billed IS NULL"
+        ).fetchall():
             connection.execute(
-                "DELETE FROM answers WHERE number IN "
-                "(SELECT number FROM items WHERE state='pending')"
+                "UPDATE attempts SET billed='maybe' WHERE number=? AND billed IS NULL",
+                (number,),
             )
-        for one in _unread(connection, State.ANSWERED):
-            reader.read(one)(connection)
+            if _restate(connection, number).state is State.UNKNOWN:
+                connection.execute(
+                    "UPDATE items SET error=?, code=NULL WHERE number=?",
+                    (_CUT_OFF, number),
+                )
+        if private_sandbox:
+            for number in queries.answered(connection):
+                connection.execute("DELETE FROM attempts WHERE number=?", (number,))
+                connection.execute("DELETE FROM pictures WHERE number=?", (number,))
+                _restate(connection, number)
 
     return step
 
@@ -380,18 +364,21 @@ def _check_service(connection: Connection, name: str) -> None:
         )
 
 
-def _unread(connection: Connection, state: State) -> list[Unread]:
-    rows = connection.execute(
-        "SELECT number, items.body, maybe, status, request_id, answers.body "
-        "FROM items JOIN answers USING (number) WHERE state=? AND url IS NULL",
-        (state,),
-    )
-    return [
-        Unread(
-            number=number,
-            body=body,
-            maybe=bool(maybe),
-            raw=RawResponse(status=status, request_id=request_id, body=answer),
-        )
-        for number, body, maybe, status, request_id, answer in rows.fetchall()
-    ]
+Fact = Received | Settled | Saved
+
+
+def record(fact: Fact) -> Step[None]:
+    """Record a fact that must not be lost; a second time changes nothing."""
+    if isinstance(fact, Received):
+        return keep_answer(fact)
+    return settle(fact) if isinstance(fact, Settled) else record_saved(fact)
+
+
+def record_all(facts: Sequence[Fact]) -> Step[None]:
+    """Record facts that the journal had not taken when they came."""
+
+    def step(connection: Connection) -> None:
+        for fact in facts:
+            record(fact)(connection)
+
+    return step

@@ -9,25 +9,32 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import attrs
 
-from zai_images.jobs._errors import RESTORE, DiskError
-from zai_images.jobs._journal.schema import Connection, Step
+from zai_images.jobs._errors import JobError
+from zai_images.jobs._journal.schema import Connection, Step, disk_error
 
 T = TypeVar("T")
+# Writes need the job to be ours still. Facts do not: they tell what was paid, and are
+# worth the disk's last reserve. Reads wait for no other program's lock.
+Kind = Literal["read", "write", "fact"]
+BEAT = 15.0  # seconds without a commit until the owner gives a sign of life
 
 
 @attrs.define(eq=False)
 class _Task:
-    """A step, whom to tell, and whether it is worth the disk's last reserve."""
+    """A step, its kind, and whom to tell."""
 
     step: Step[Any]
-    future: asyncio.Future[Any] | None
-    paid: bool
+    kind: Kind
+    future: asyncio.Future[Any]
+
+
+_Result = tuple[Any, Exception | None]
 
 
 class Writer:
@@ -36,8 +43,10 @@ class Writer:
 
     Args:
         connection: The journal's, used by this thread alone from now on.
-        on_trouble: Called in the thread when a commit fails, before what is paid is
-            tried once more: the moment to free a reserve of disk space.
+        lost: Asked in each commit, in the thread: why the job is not ours any more, if
+            so. It shows life too. Whoever only reads has none.
+        on_trouble: Called in the thread when a commit fails, before facts are tried
+            once more: the moment to free a reserve of disk space.
         on_lost: Called on the loop with the error of a step that nobody waits for.
     """
 
@@ -45,10 +54,12 @@ class Writer:
         self,
         connection: Connection,
         *,
+        lost: Step[JobError | None] | None,
         on_trouble: Callable[[Exception], None],
-        on_lost: Callable[[DiskError], None],
+        on_lost: Callable[[JobError], None],
     ) -> None:
         self._connection = connection
+        self._lost = lost
         self._on_trouble = on_trouble
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -58,26 +69,34 @@ class Writer:
         )
         self._thread.start()
 
-    async def do(self, step: Step[T], *, paid: bool = False) -> T:
+    async def do(self, step: Step[T], kind: Kind = "write") -> T:
         """
         Carry out a step, and wait until the disk has it.
 
         A wait that is cancelled does not take the step back.
 
-        Args:
-            step: What to do; it must not begin or end a transaction.
-            paid: It keeps what was paid for, so a full disk gives its reserve for it.
-
         Raises:
             DiskError: The disk does not take it; nothing of it is written.
+            JobError: The job is another run's by now.
         """
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._tasks.put(_Task(step, future, paid))
-        return await future
+        return await self.put(step, kind)
 
-    def post(self, step: Step[Any], *, paid: bool = False) -> None:
+    def post(self, step: Step[Any]) -> None:
         """Carry out a step soon; nobody waits for it."""
-        self._tasks.put(_Task(step, None, paid))
+        self.put(step).add_done_callback(self._check)
+
+    def put(self, step: Step[T], kind: Kind = "write") -> "asyncio.Future[T]":
+        """Carry out a step soon; the future has its result or error."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._tasks.put(_Task(step, kind, future))
+        return future
+
+    def _check(self, future: "asyncio.Future[Any]") -> None:
+        error = future.exception()
+        if isinstance(error, JobError):
+            self._on_lost(error)
+        elif error is not None:
+            raise error
 
     async def aclose(self) -> None:
         """Carry out what waits, and close the journal; it takes milliseconds."""
@@ -92,46 +111,57 @@ class Writer:
     def _work(self) -> None:
         ended = False
         while not ended:
-            tasks = [self._tasks.get()]
-            while not self._tasks.empty():
-                tasks.append(self._tasks.get())
+            tasks = self._waiting()
             ended = None in tasks
             steps = [task for task in tasks if task is not None]
             try:
-                self._commit(steps)
+                self._carry_out(steps)
             except Exception as error:  # noqa: BLE001 - or all would wait for ever
-                for task in steps:
-                    self._tell(task, None, error)
+                self._tell_all(steps, [(None, error)] * len(steps))
         with suppress(sqlite3.Error):  # the next to open it recovers the log
             self._connection.close()
 
-    def _commit(self, tasks: list[_Task]) -> None:
-        results = self._tried(tasks)
-        if isinstance(results, sqlite3.Error):
-            self._on_trouble(results)
-            again = [task for task in tasks if task.paid]
-            error = _disk_error(results)
-            for task in tasks:
-                if not task.paid:
-                    self._tell(task, None, error)
-            results = self._tried(again)
-            tasks = again
-        for number, task in enumerate(tasks):
-            if isinstance(results, sqlite3.Error):
-                self._tell(task, None, _disk_error(results))
-            else:
-                self._tell(task, *results[number])
-
-    def _tried(
-        self, tasks: list[_Task]
-    ) -> list[tuple[Any, Exception | None]] | sqlite3.Error:
-        """Carry out steps in one transaction; returns its error where it failed."""
-        if not tasks:
-            return []
-        connection = self._connection
+    def _waiting(self) -> list[_Task | None]:
+        """Wait for a task; none at all after a while, so that the owner shows life."""
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            results = [_carried_out(task.step, connection) for task in tasks]
+            tasks = [self._tasks.get(timeout=BEAT if self._lost else None)]
+        except queue.Empty:
+            return []
+        while not self._tasks.empty():
+            tasks.append(self._tasks.get())
+        return tasks
+
+    def _carry_out(self, tasks: list[_Task]) -> None:
+        results = self._tried(tasks)
+        if not isinstance(results, sqlite3.Error):
+            self._tell_all(tasks, results)
+            return
+        self._on_trouble(results)
+        kinds: tuple[Kind, ...] = ("write", "fact", "read")
+        for kind in kinds:
+            some = [task for task in tasks if task.kind == kind]
+            again = results if kind == "write" else self._tried(some)
+            if isinstance(again, sqlite3.Error):
+                again = [(None, disk_error(again))] * len(some)
+            self._tell_all(some, again)
+
+    def _tried(self, tasks: Sequence[_Task]) -> list[_Result] | sqlite3.Error:
+        """Carry out steps in one transaction; returns its error where it failed."""
+        only_read = all(task.kind == "read" for task in tasks)
+        connection = self._connection
+        lost: JobError | None = None
+        try:
+            if tasks and only_read:
+                connection.execute("BEGIN")
+            else:
+                connection.execute("BEGIN IMMEDIATE")
+                lost = self._lost(connection) if self._lost else None
+            results: list[_Result] = [
+                (None, lost)
+                if lost is not None and task.kind == "write"
+                else _carried_out(task.step, connection)
+                for task in tasks
+            ]
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
@@ -140,32 +170,26 @@ class Writer:
             return error
         return results
 
-    def _tell(self, task: _Task, result: Any, error: Exception | None) -> None:  # noqa: ANN401 - whatever a step returns
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to be told
-            self._loop.call_soon_threadsafe(self._told, task.future, result, error)
-
-    def _told(
-        self,
-        future: asyncio.Future[Any] | None,
-        result: Any,  # noqa: ANN401 - same
-        error: Exception | None,
-    ) -> None:
-        if future is None:
-            if isinstance(error, DiskError):
-                self._on_lost(error)
-            elif error is not None:
-                raise error
-        elif future.done():
-            pass  # whoever waited was cancelled
-        elif error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
+    def _tell_all(self, tasks: Sequence[_Task], results: Sequence[_Result]) -> None:
+        for task, (result, error) in zip(tasks, results, strict=True):
+            with suppress(RuntimeError):  # the loop is closed: nobody is left
+                self._loop.call_soon_threadsafe(_told, task.future, result, error)
 
 
-def _carried_out(
-    step: Step[Any], connection: Connection
-) -> tuple[Any, Exception | None]:
+def _told(
+    future: asyncio.Future[Any],
+    result: Any,  # noqa: ANN401 - whatever a step returns
+    error: Exception | None,
+) -> None:
+    if future.done():
+        pass  # whoever waited was cancelled
+    elif error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def _carried_out(step: Step[Any], connection: Connection) -> _Result:
     """Let a step that refuses by itself fail alone; it has changed nothing by then."""
     try:
         return step(connection), None
@@ -179,15 +203,3 @@ def is_disk_full(error: Exception) -> bool:
     """Tell a full disk from other trouble with the journal."""
     # An error that SQLite itself did not raise has no code.
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-
-
-def _disk_error(error: sqlite3.Error) -> DiskError:
-    # A disk that is full, read-only or broken is an OperationalError, a subclass.
-    if type(error) is sqlite3.DatabaseError:
-        return DiskError(
-            f"The journal is damaged ({error}). Nothing more was sent. {RESTORE}"
-        )
-    return DiskError(
-        f"The journal cannot be written ({error}). Nothing more was sent. Free some "
-        "space or mend the disk, and run the same command again: what is paid is kept."
-    )
