@@ -97,6 +97,7 @@ def test_what_a_person_asks_for_is_sent_again_once():
 
 def test_a_failure_that_the_service_owns_up_to_is_sent_again_once():
     books([entry("server"), entry("make")])
+    books([entry("server"), entry("refuse"), entry("refuse"), entry("make")])
     with pytest.raises(AssertionError, match="unasked"):
         books([entry("server"), entry("server"), entry("make")])
 

@@ -25,6 +25,7 @@ PATCHES = {
         "download_pause": 0.02,
         "max_outage": 2.0,
     },
+    "patience": 500,
     "hangs": 120.0,
 }
 Moment = Callable[[int], None]  # told the process

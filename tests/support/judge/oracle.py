@@ -80,6 +80,8 @@ class Books:
             prompt, verdict = entry["prompt"], entry["verdict"]
             spends = not verdicts.is_free(verdict)
             again = verdicts.is_sent_again(before.get(prompt, ""))
+            if again and not spends:  # refused for want of a place: it waits
+                continue
             before[prompt] = "" if again else verdict
             if again:
                 continue
@@ -87,7 +89,8 @@ class Books:
                 asked[prompt] -= spends
                 continue
             assert self._spent[prompt] < self.wanted[prompt], (
-                f"sent again unasked: {prompt!r} meets {verdict!r}"
+                f"sent again unasked: {prompt!r} meets {verdict!r}; in this life "
+                f"{[one['verdict'] for one in entries if one['prompt'] == prompt]}"
             )
             self._spent[prompt] += spends
 

@@ -164,6 +164,8 @@ class Server:
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        except asyncio.CancelledError:
+            pass  # the service ends, and this client waits for what never comes
         finally:
             writer.transport.abort()
 

@@ -12,6 +12,7 @@ import attrs
 from support.judge.shim import jump_clock
 
 from zai_images import RetryPolicy, SessionConfig, Timeouts
+from zai_images.jobs._journal import schema
 
 
 def apply(told: Mapping[str, Any]) -> None:
@@ -20,8 +21,10 @@ def apply(told: Mapping[str, Any]) -> None:
 
     Args:
         told: `timeouts` and `retry`, fields of those classes (one that a version does
-            not have is passed over), and `clock`: (from when, wrong by), in seconds.
+            not have is passed over), `clock`: (from when, wrong by), in seconds, and
+            `patience`: how long another program may hold the journal, milliseconds.
     """
+    schema.PATIENCE = told.get("patience", schema.PATIENCE)
     if told.get("clock"):
         jump_clock(map(tuple, told["clock"]))
     read = SessionConfig.from_env.__func__
