@@ -4,10 +4,12 @@ import sqlite3
 
 import pytest
 from support.jobs import PROMPTS, config_of
+from support.journal import Book
 from support.keys import KEY
 
 from zai_images import ImageSession
 from zai_images.jobs import ImageJob
+from zai_images.jobs._journal.schema import connect
 from zai_images.sandbox import Sandbox
 
 
@@ -56,3 +58,10 @@ def journal(folder):
         return rows
 
     return journal
+
+
+@pytest.fixture
+def book(tmp_path):
+    connection = connect(tmp_path / "job.sqlite")
+    yield Book(connection)
+    connection.close()

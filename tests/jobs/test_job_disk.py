@@ -18,7 +18,9 @@ from zai_images.jobs import (
     JobError,
     State,
 )
+from zai_images.jobs._journal.steps import Attempt, Settled
 from zai_images.jobs._names import NameTemplate
+from zai_images.jobs._overflow import Overflow
 from zai_images.jobs._run import JobRun
 
 
@@ -228,6 +230,64 @@ async def test_the_report_comes_even_where_the_journal_cannot_be_read_any_more(
 
     assert report.moved == {State.SAVED: 1}
     assert report.status.total == 0  # not known
+
+
+@pytest.mark.parametrize("name", ["sync_folder", "JobFolder.sync", "write_new"])
+async def test_a_disk_that_takes_no_name_of_the_journal_is_a_disk_error(
+    name, folder, monkeypatch, session
+):
+    def refuse(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"zai_images.jobs._folder.{name}", refuse)
+        if name == "write_new":
+            async with ImageJob.open(folder) as job:
+                report = await job.run(session, ["a fox"])
+            assert isinstance(report.stopped_by, OSError)
+            return
+        with pytest.raises(DiskError, match="Input/output error"):
+            async with ImageJob.open(folder):
+                pass
+
+
+async def test_where_there_is_no_home_the_terminal_is_the_second_place(monkeypatch):
+    def homeless():
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    overflow = Overflow(Path("/proc/nowhere"), "name")
+
+    assert not overflow.add(Settled(attempt=Attempt(id=1, number=1), billed="no"))
+
+
+async def test_where_the_names_cannot_be_read_a_picture_takes_one_of_its_own(
+    run, folder, monkeypatch
+):
+    def unreadable(*_):
+        def step(_):
+            raise sqlite3.OperationalError("disk I/O error")
+
+        return step
+
+    monkeypatch.setattr("zai_images.jobs._results.is_path_used", unreadable)
+    report = await run()
+
+    assert report.status.saved == 3
+    assert next(name.count("-1-") for name in files(folder)) == 1
+
+
+async def test_a_refusal_that_cannot_be_noted_is_told_all_the_same(hold, folder, box):
+    box.fail("a fox", code="1210")
+    heard = []
+    async with ImageSession(config_of(box), observer=hold(events.Failed)) as session:
+        async with ImageJob.open(folder, observer=heard.append) as job:
+            await job._store.do(lambda c: c.execute("PRAGMA busy_timeout=0").fetchall())
+            report = await job.run(session, ["a fox"])
+
+    assert isinstance(report.stopped_by, DiskError)
+    assert [event.state for event in heard] == [State.FAILED]
 
 
 async def test_a_step_lost_while_nothing_runs_is_not_the_next_runs(folder, session):

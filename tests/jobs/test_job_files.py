@@ -3,10 +3,9 @@
 import shutil
 
 import pytest
-from support.jobs import PROMPTS, config_of, files, looking, records
+from support.jobs import PROMPTS, files, left_behind, looking, records
 
-from zai_images import ImageSession
-from zai_images.jobs import ImageJob, JobError, State
+from zai_images.jobs import DiskError, ImageJob, JobError, State
 
 
 @pytest.fixture
@@ -173,14 +172,19 @@ async def test_a_file_that_lost_its_end_to_zeros_is_fetched_again(
     assert pictures[0].read_bytes() == whole
 
 
-@pytest.mark.parametrize("text", [b"notes", b"notes " * 10_000])
+@pytest.mark.parametrize(
+    ("text", "moved"), [(b"notes", {State.SAVED: 1}), (b"notes " * 10_000, {})]
+)
 async def test_a_persons_own_file_in_a_pictures_place_is_never_overwritten(
-    run, pictures, folder, box, text
+    *, run, pictures, box, text, moved
 ):
+    """What is shorter may be ours and cut off, so the picture comes back beside it."""
     pictures[0].write_bytes(text)
-    await run()
+    report = await run()
 
     assert pictures[0].read_bytes() == text
+    assert report.moved == moved
+    assert report.status.changed == (not moved)
     assert box.bill.total == 3
 
 
@@ -230,12 +234,49 @@ async def test_a_job_that_is_stopped_looks_for_no_file(run, pictures, folder, se
     assert (stopped.moved, stopped.status.missing) == ({}, 0)
 
 
-async def test_a_picture_whose_link_died_while_its_file_was_cut_off_stays_paid(
-    folder, box, run
+async def test_a_folder_that_was_removed_long_ago_is_not_asked_about_again(
+    run, pictures, folder, box
 ):
-    box.next(prompt="a fox", action="expired_picture", fetches=9)
-    async with ImageSession(config_of(box)) as session:
-        async with ImageJob.open(folder) as job:
-            first = await job.run(session, ["a fox"])
+    shutil.rmtree(folder / "pictures/000")
+    (folder / "pictures/000").mkdir()
+    await run()
+    (folder / "pictures/000").rmdir()
 
-    assert (first.status.answered, first.status.billed) == (1, 1)
+    assert (await run([*PROMPTS, "one more"])).moved == {State.SAVED: 1}
+
+
+async def test_what_the_journal_cannot_note_of_the_files_stops_the_run(
+    run, pictures, journal, box
+):
+    pictures[0].unlink()
+    full = "BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+    journal(f"CREATE TRIGGER full BEFORE UPDATE ON pictures {full}")
+
+    report = await run()
+    assert isinstance(report.stopped_by, DiskError)
+    assert report.moved == {}
+
+    journal("DROP TRIGGER full")
+    assert (await run()).status.missing == 1
+
+
+async def test_of_two_payments_the_link_that_lives_is_found(
+    run, folder, box, session, journal
+):
+    """The first payment's link is dead for ever, the second's works."""
+    box.next(prompt="a fox", action="expired_picture", fetches=99)
+    await run(["a fox"])
+    await run(["a fox"])
+    box.clear_faults()
+    response = await session.generate("a fox")
+    answer = '{"data": [{"url": "https://127.0.0.1:1/x"}, {"url": "%s"}]}'
+    async with ImageJob.open(folder) as job:
+        await left_behind(job, 1, (200, (answer % response.url).encode()), again=True)
+    journal(
+        "UPDATE attempts SET body=CAST('<html>' AS BLOB) WHERE rowid="
+        "(SELECT min(rowid) FROM attempts)"
+    )
+    report = await run(["a fox"])
+
+    assert (report.status.saved, report.status.billed) == (1, 2)
+    assert box.bill.total == 2

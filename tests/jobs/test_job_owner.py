@@ -211,6 +211,16 @@ async def test_a_folder_that_was_renamed_during_the_run_ends_it(
     assert again.status.saved == again.status.billed == box.bill.total == 30
 
 
+async def test_nothing_is_written_ahead_once_the_folder_is_not_where_it_was(folder):
+    async with ImageJob.open(folder) as job:
+        await job.take(PROMPTS)
+        folder.rename(folder.with_name("away"))
+        with pytest.raises(JobError, match="was moved or replaced"):
+            await job.take(["one more"])
+        folder.with_name("away").rename(folder)
+        await job.take(["one more"])
+
+
 async def test_a_folder_that_took_its_place_gets_nothing(interfered, folder, box):
     def replace():
         folder.rename(folder.with_name("away"))

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from support.jobs import PROMPTS, config_of, files, records
+from support.jobs import PROMPTS, config_of, files, looking, records
 
 from zai_images import (
     AccountError,
@@ -16,6 +16,7 @@ from zai_images import (
 from zai_images._api.response import ImageResponse, ImageURL
 from zai_images._batch.outcomes import Done
 from zai_images.jobs import (
+    DiskError,
     ImageJob,
     ItemMoved,
     JobError,
@@ -141,26 +142,96 @@ async def test_a_job_that_is_stopped_before_it_runs_sends_nothing(folder, sessio
     assert second.status.saved == box.bill.total == 3
 
 
-async def test_cancelling_leaves_a_journal_that_can_be_resumed(box, folder, run):
-    sent = asyncio.Event()
+@pytest.fixture
+def cancelled(box, folder):
+    """Run a job, and do something to its task as it first sends."""
 
-    def observe(event):
-        if isinstance(event, events.Sent):
-            sent.set()
+    async def cancelled(interfere):
+        sent = asyncio.Event()
 
-    prompts = [f"cat {n}" for n in range(20)]
-    async with ImageSession(config_of(box), observer=observe) as session:
-        async with ImageJob.open(folder) as job:
-            running = asyncio.create_task(job.run(session, prompts))
-            await sent.wait()
-            running.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await running
-    report = await run(prompts)
+        def observe(event):
+            if isinstance(event, events.Sent):
+                sent.set()
 
-    assert report.status.sent == 0
+        prompts = [f"cat {n}" for n in range(20)]
+        async with ImageSession(config_of(box), observer=observe) as session:
+            async with ImageJob.open(folder) as job:
+                running = asyncio.create_task(job.run(session, prompts))
+                await sent.wait()
+                await interfere(running, job)
+                with pytest.raises(asyncio.CancelledError):
+                    await running
+        async with looking(folder) as job:
+            return await job.status()
+
+    return cancelled
+
+
+async def test_a_cancelled_run_finishes_what_is_in_flight_and_then_passes_it_on(
+    cancelled, box, run
+):
+    async def once(running, _):
+        running.cancel()
+
+    status = await cancelled(once)
+
+    assert (status.sent, status.unknown, status.answered) == (0, 0, 0)
+    assert 0 < status.saved == box.bill.total < 20
+    report = await run([f"cat {n}" for n in range(20)])
+    assert report.status.saved == box.bill.total == 20
+
+
+@pytest.mark.parametrize("stopped_first", [True, False])
+async def test_a_second_cancellation_abandons_and_loses_nothing(
+    cancelled, box, run, stopped_first
+):
+    async def twice(running, job):
+        job.stop() if stopped_first else running.cancel()
+        await asyncio.sleep(0)
+        running.cancel()
+
+    box.next(action="hang", times=99)
+    status = await cancelled(twice)
+    box.clear_faults()
+    report = await run([f"cat {n}" for n in range(20)])
+
+    assert status.sent == 0
+    assert status.unknown > 0
     assert report.status.saved + report.status.unknown == 20
-    assert all(len(box.bill.for_prompt(prompt)) == 1 for prompt in prompts)
+    assert all(len(box.bill.for_prompt(f"cat {n}")) <= 1 for n in range(20))
+
+
+async def test_a_time_out_around_a_run_drains_it_as_well(box, folder, session):
+    async with ImageJob.open(folder) as job:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await job.run(session, PROMPTS)
+        status = await job.status()
+
+    assert (status.sent, status.unknown) == (0, 0)
+    assert status.saved == box.bill.total
+
+
+async def test_trouble_that_comes_while_a_run_drains_does_not_hide_the_cancellation(
+    folder, session, monkeypatch
+):
+    async def fail(*_):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise DiskError("the disk")
+
+    monkeypatch.setattr("zai_images.jobs._run.JobRun.carry_out", fail)
+    async with ImageJob.open(folder) as job:
+        running = asyncio.create_task(job.run(session, PROMPTS))
+        while job._running is None:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
 
 
 async def test_a_job_that_runs_takes_nothing_more_and_runs_once(folder, session):
@@ -182,6 +253,14 @@ async def test_a_job_that_is_not_open_says_so(folder, session):
     with pytest.raises(JobError, match="holds no job"):
         async with ImageJob.open(folder, read_only=True):
             pass
+
+
+async def test_spending_is_told_while_others_only_look(run, folder):
+    await run()
+    async with looking(folder) as job:
+        (spend,) = await job.spend()
+
+    assert (spend.payments, spend.cost) == (3, pytest.approx(0.03))
 
 
 async def test_a_job_that_is_looked_at_is_not_run(run, folder, session, box):

@@ -1,97 +1,21 @@
 """Each step of the journal, on a real file: what it adds, and what it leaves alone."""
 
 import json
-import sqlite3
 
 import pytest
+from support.journal import (
+    FAILURE,
+    HTML,
+    NO_PLACE,
+    PICTURE,
+    UNSAFE,
+    received,
+)
 
 from zai_images import ContentRefusedError, RateLimitedError
-from zai_images._api.response import RawResponse
 from zai_images.jobs import JobError, State
 from zai_images.jobs._journal import queries, steps
-from zai_images.jobs._journal.schema import connect
-from zai_images.jobs._journal.steps import Attempt, Received, Saved, Settled
-
-URL = "https://x.example/a.png"
-PICTURE = (200, b'{"created": 1, "data": [{"url": "https://x.example/a.png"}]}')
-NO_PLACE = (429, b'{"error": {"code": "1302", "message": "busy"}}')
-UNSAFE = (400, b'{"error": {"code": "1301", "message": "unsafe"}}')
-FAILURE = (500, b'{"error": {"code": "1234", "message": "network"}}')
-HTML = (200, b"<html>")
-
-
-class Book:
-    """Look into a journal, and carry out its steps."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        connection.row_factory = sqlite3.Row
-        self.connection = connection
-        self._attempts = 0
-
-    def add(self, *ends: object, **more: object) -> int:
-        """Put an item in, with an attempt for each end: an answer, or how it ended."""
-        number = len(self.all("items")) + 1
-        fields = {"key": b"%d" % number, "position": 1, "body": '{"model": "m"}'}
-        fields |= {"number": number} | more
-        marks = ", ".join("?" * len(fields))
-        self.connection.execute(
-            f"INSERT INTO items ({', '.join(fields)}) VALUES ({marks})",  # noqa: S608 - our own
-            tuple(fields.values()),
-        )
-        for end in ends:
-            self.attempt(number, end)
-        return number
-
-    def attempt(self, number: int, end: object = None, *, again: bool = False):
-        """Send an item, and have that end as it is told."""
-        self._attempts += 1
-        attempt = Attempt(id=self._attempts, number=number, price=0.01, again=again)
-        self.do(steps.intend(attempt))
-        if isinstance(end, tuple):
-            self.do(steps.record(received(attempt, end)))
-        elif end is not None:
-            self.do(steps.record(Settled(attempt=attempt, billed=end)))
-        return attempt
-
-    def save(self, number: int, path: str = "a.png", size: int = 3) -> None:
-        self.do(
-            steps.record(
-                Saved(number=number, path=path, size=size, sha256="ab", at=2.0)
-            )
-        )
-
-    def do(self, step):
-        return step(self.connection)
-
-    def all(self, table: str) -> list[sqlite3.Row]:
-        query = f"SELECT * FROM {table} ORDER BY 1"  # noqa: S608 - our own
-        return self.connection.execute(query).fetchall()
-
-    def item(self, number: int = 1) -> sqlite3.Row:
-        return self.all("items")[number - 1]
-
-    def stands(self, number: int = 1) -> tuple[str, int, int]:
-        item = self.item(number)
-        return item["state"], item["billed"], item["maybe"]
-
-    def states(self) -> list[str]:
-        return [row["state"] for row in self.all("items")]
-
-    def bodies(self) -> list[bytes]:
-        return [row["body"] for row in self.all("attempts")]
-
-
-def received(attempt, answer, at=1.0):
-    status, body = answer
-    raw = RawResponse(status=status, request_id="r-1", body=body)
-    return Received(attempt=attempt, raw=raw, at=at)
-
-
-@pytest.fixture
-def book(tmp_path):
-    connection = connect(tmp_path / "job.sqlite")
-    yield Book(connection)
-    connection.close()
+from zai_images.jobs._journal.steps import Attempt, Saved, Settled
 
 
 def test_an_intent_is_a_row_and_the_item_is_sent(book):
@@ -326,7 +250,8 @@ def test_the_record_of_a_file_stays_whatever_became_of_it(book, seen, state):
     for number in (1, 2):
         book.add(PICTURE)
         book.save(number, path=f"{number}.png")
-    book.do(steps.see([(1, "elsewhere/1.png", seen)]))
+    one, _ = book.do(queries.recorded(0))
+    book.do(steps.see([(one, "elsewhere/1.png", seen)]))
 
     first, second = book.all("pictures")
     assert (first["path"], first["seen"]) == ("elsewhere/1.png", seen)
@@ -335,6 +260,16 @@ def test_the_record_of_a_file_stays_whatever_became_of_it(book, seen, state):
     assert book.states() == [state, "saved"]
     found = book.do(queries.count)
     assert (found.missing, found.changed) == (seen == "missing", seen == "changed")
+
+
+def test_what_is_seen_of_a_file_is_not_said_of_a_newer_one(book):
+    book.save(book.add(PICTURE))
+    (old,) = book.do(queries.recorded(0))
+    newer = Saved(number=1, path="b.png", size=4, sha256="cd", at=5.0)
+    book.do(steps.record(newer))
+    book.do(steps.see([(old, "a.png", "changed")]))
+
+    assert tuple(book.all("pictures")[0])[1:] == ("b.png", 4, "cd", 5.0, None)
 
 
 def test_a_fact_about_the_job_is_replaced_by_a_newer_one(book):
@@ -362,7 +297,8 @@ def full_book(book):
     book.add(PICTURE)
     book.add("maybe", wanted=0)
     book.save(book.add(PICTURE))
-    book.do(steps.see([(9, "a.png", "missing")]))
+    (one,) = book.do(queries.recorded(0))
+    book.do(steps.see([(one, "a.png", "missing")]))
     return book
 
 
@@ -440,50 +376,3 @@ def test_a_job_of_another_service_is_refused(book):
 
     with pytest.raises(JobError, match="made with one, and this run is with two"):
         book.do(steps.resume("two", private_sandbox=False))
-
-
-def test_payments_are_counted_not_pictures(book):
-    book.save(book.add(PICTURE))
-    book.add(PICTURE)
-    book.attempt(2, PICTURE, again=True)
-    book.add("maybe", "maybe")
-    book.attempt(book.add(PICTURE), again=True)
-    found = book.do(queries.count)
-
-    assert (found.billed, found.answered, found.saved) == (4, 1, 1)
-    assert (found.maybe_billed, found.more_maybe_billed) == (2, 1)
-    assert found.cost == pytest.approx(0.04)
-
-
-def test_spending_is_told_by_day_and_model_and_an_unknown_price_is_unknown(book):
-    book.add(PICTURE)
-    book.add(PICTURE, body='{"model": "other"}')
-    book.add("maybe")
-    book.connection.execute("UPDATE attempts SET answered=86400 WHERE number=2")
-    assert [
-        (one.day, one.model, one.payments, one.cost) for one in book.do(queries.spend)
-    ] == [("1970-01-01", "m", 1, 0.01), ("1970-01-02", "other", 1, 0.01)]
-
-    book.connection.execute("UPDATE attempts SET price=NULL WHERE number=2")
-    assert [one.cost for one in book.do(queries.spend)] == [0.01, None]
-
-
-def test_a_record_has_all_the_links_and_the_latest_first_answer(book):
-    two = b'{"data": [{"url": "https://x.example/b"}, {"url": "https://x.example/c"}]}'
-    book.add(PICTURE)
-    book.attempt(1, (200, two), again=True)
-    (record,) = book.do(queries.records_after(0, 9))
-
-    assert record.links == (URL, "https://x.example/b", "https://x.example/c")
-    assert record.url == "https://x.example/b"
-    assert (record.billed, record.maybe) == (2, 0)
-    assert record.answer["data"][1] == {"url": "https://x.example/c"}
-
-
-@pytest.mark.parametrize("body", [b"<html>", b"[1]", b'{"data": 7}', b'{"data": [3]}'])
-def test_an_answer_without_links_is_told_as_it_is(book, body):
-    book.add((200, body))
-    (record,) = book.do(queries.records_after(0, 9))
-
-    assert (record.links, record.url) == ((), None)
-    assert record.answer is not None

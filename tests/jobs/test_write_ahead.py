@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import os
 import sqlite3
 import threading
 
@@ -102,6 +103,24 @@ async def test_what_the_journal_does_not_take_lies_beside_it_until_it_does(log):
     await log.take_in()
     assert await stands(log) == ("answered", 1, 0)
     assert not (log.folder / NAME).exists()
+
+
+async def test_what_lies_beside_the_journal_is_synced_and_its_name_too(
+    log, monkeypatch
+):
+    synced = []
+    sync = os.fsync
+    attempt = await sent(log)
+    async with Lock(log):
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", lambda f: (synced.append(inode(f)), sync(f)))
+            await log.keep(attempt, ANSWER)
+
+    assert synced == [inode(log.folder / NAME), inode(log.folder)]
+
+
+def inode(file):
+    return os.stat(file).st_ino  # noqa: PTH116 - it takes descriptors too
 
 
 async def test_where_the_folder_takes_nothing_the_state_folder_does(log, monkeypatch):

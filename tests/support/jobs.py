@@ -21,7 +21,7 @@ def config_of(box, **more):
     )
 
 
-async def left_behind(job, number, *ends):
+async def left_behind(job, number, *ends, again=False):
     """
     Leave an item as a killed process would, in the journal of an open job.
 
@@ -30,7 +30,10 @@ async def left_behind(job, number, *ends):
     """
     for end in ends:
         attempt = Attempt(
-            id=next(job._store.ownership.attempts), number=number, price=0.01
+            id=next(job._store.ownership.attempts),
+            number=number,
+            price=0.01,
+            again=again,
         )
         await job._store.do(intend(attempt))
         if isinstance(end, tuple):

@@ -101,9 +101,8 @@ class Inventory:
         Raises:
             JobError: It is, and its pictures are not elsewhere in the job's folder.
         """
-        for shard in range(shards):
-            if self._folder.is_away(shard):
-                await self.look(shard)
+        for shard in await asyncio.to_thread(self._folder.away, shards):
+            await self.look(shard)
         for one in await self._match(shards):
             if one.seen is None:
                 folder = (self._folder.path / one.path).parent
@@ -119,7 +118,7 @@ class Inventory:
         # Recorded first, listed then: a file is there before its record is.
         recorded = await self._writer.do(queries.recorded(shard), "read")
         there = await asyncio.to_thread(self._folder.files, shard)
-        seen: list[tuple[int, str, Seen | None]] = []
+        seen: list[tuple[Recorded, str, Seen | None]] = []
         for one in recorded:
             size = there.pop(one.path, None)
             if size is None and one.seen != "again":
@@ -127,11 +126,11 @@ class Inventory:
                 continue
             now = await self._now(one, size)
             if now != one.seen:
-                seen.append((one.number, one.path, now))
+                seen.append((one, one.path, now))
         self._strangers |= there
         if seen:
             await self._writer.do(see(seen))
-        return [number for number, _, now in seen if now == "again"]
+        return [one.number for one, _, now in seen if now == "again"]
 
     async def _now(self, one: Recorded, size: int | None) -> Seen | None:
         if size is None:
@@ -146,13 +145,9 @@ class Inventory:
 
     async def look_elsewhere(self, shards: int) -> None:
         """Find what is not where it was, and note the rest as missing."""
-        gone: list[tuple[int, str, Seen | None]] = [
-            (one.number, one.path, "missing")
-            for one in await self._match(shards)
-            if one.seen != "missing"
-        ]
+        gone = [one for one in await self._match(shards) if one.seen != "missing"]
         if gone:
-            await self._writer.do(see(gone))
+            await self._writer.do(see((one, one.path, "missing") for one in gone))
 
     async def _match(self, shards: int) -> list[Recorded]:
         """Find missing files by their hashes; returns those that are nowhere."""
@@ -161,19 +156,21 @@ class Inventory:
             return []
         found = await asyncio.to_thread(self._found, missing, shards)
         if found:
-            await self._writer.do(see((n, path, None) for n, path in found.items()))
-        return [one for one in missing if one.number not in found]
+            await self._writer.do(see((one, path, None) for one, path in found))
+        there = {one.number for one, _ in found}
+        return [one for one in missing if one.number not in there]
 
-    def _found(self, missing: list[Recorded], shards: int) -> dict[int, str]:
-        wanted = defaultdict[tuple[int, str], list[int]](list)
+    def _found(
+        self, missing: list[Recorded], shards: int
+    ) -> list[tuple[Recorded, str]]:
+        wanted = defaultdict[tuple[int, str], list[Recorded]](list)
         for one in missing:
-            wanted[one.size, one.sha256].append(one.number)
+            wanted[one.size, one.sha256].append(one)
         sizes = {size for size, _ in wanted}
         strangers = self._strangers | dict(self._folder.other_files(shards))
-        found: dict[int, str] = {}
-        for path, size in strangers.items():
-            if size in sizes:
-                numbers = wanted.get((size, _sha256(self._folder.path / path)))
-                if numbers:
-                    found[numbers.pop(0)] = path
-        return found
+        return [
+            (same.pop(0), path)
+            for path, size in strangers.items()
+            if size in sizes
+            and (same := wanted[size, _sha256(self._folder.path / path)])
+        ]

@@ -220,9 +220,10 @@ class JobFolder:
         except FileNotFoundError:
             pass
 
-    def is_away(self, shard: int) -> bool:
-        """Tell whether the folder of a shard is not there."""
-        return not (self.path / PICTURES / f"{shard:03d}").is_dir()
+    def away(self, shards: int) -> list[int]:
+        """List the shards whose folders are not there."""
+        names = (self.path / PICTURES / f"{shard:03d}" for shard in range(shards))
+        return [shard for shard, name in enumerate(names) if not name.is_dir()]
 
     def prepare(self) -> None:
         """

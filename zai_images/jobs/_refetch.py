@@ -20,14 +20,14 @@ class NotFetchedError(Exception):
     Raised when no kept link gives a picture.
 
     Attributes:
-        dead: The attempts whose links will say the same for ever.
-        all_dead: Whether that are all of them.
+        attempts: Those whose links will say the same for ever.
+        dead: Whether that are all of them.
     """
 
-    def __init__(self, why: str, dead: Collection[int], *, all_dead: bool) -> None:
+    def __init__(self, why: str, attempts: Collection[int], *, dead: bool) -> None:
         super().__init__(why)
+        self.attempts = attempts
         self.dead = dead
-        self.all_dead = all_dead
 
 
 class Refetcher:
@@ -65,7 +65,7 @@ class Refetcher:
                     lives = lives or not (error.lasting or error.fresh or past)
             if not lives:
                 dead.append(one.attempt)
-        raise NotFetchedError(why, dead, all_dead=len(dead) == len(kept))
+        raise NotFetchedError(why, dead, dead=len(dead) == len(kept))
 
     async def _fetch(self, url: str, at: float) -> Picture:
         if self._downloader is None:

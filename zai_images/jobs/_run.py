@@ -278,7 +278,7 @@ class JobRun:
         try:
             picture = await refetcher.fetch(kept)
         except NotFetchedError as error:
-            await self._results.write_unfetched(item, error, dead=error.dead)
+            await self._results.write_unfetched(item, error, dead=error.attempts)
         else:
             await self._results.write_fetched(item, picture)
 

@@ -233,17 +233,17 @@ def record_saved(saved: Saved) -> Step[None]:
     return step
 
 
-def see(found: Iterable[tuple[int, str, Seen | None]]) -> Step[None]:
-    """Note where files are now, by item, and what became of them."""
+def see(found: Iterable[tuple[queries.Recorded, str, Seen | None]]) -> Step[None]:
+    """Note where files are now and what became of them, but not of newer ones."""
     rows = list(found)
 
     def step(connection: Connection) -> None:
-        for number, path, seen in rows:
+        for one, path, seen in rows:
             connection.execute(
-                "UPDATE pictures SET path=?, seen=? WHERE number=?",
-                (path, seen, number),
+                "UPDATE pictures SET path=?, seen=? WHERE number=? AND sha256=?",
+                (path, seen, one.number, one.sha256),
             )
-            _restate(connection, number)
+            _restate(connection, one.number)
 
     return step
 
