@@ -102,25 +102,29 @@ def test_a_failure_that_the_service_owns_up_to_is_sent_again_once():
         books([entry("server"), entry("server"), entry("make")])
 
 
-def test_each_link_of_an_answer_must_have_a_trace():
+def test_each_link_of_an_answer_must_be_in_the_journal():
     entries = [entry("links two")]
-    (one, _), (other, picture) = links_of(entries[0], 0)
+    (one, _), (other, _) = links_of(entries[0], 0)
 
     books(entries).check_kept(entries, journal(entries, 0))
-    found = attrs.evolve(NOTHING, journal=one, told=f"keep it: {other}")
-    books(entries).check_kept(entries, found)
-    found = attrs.evolve(NOTHING, journal=one, pictures=frozenset([picture]))
-    books(entries).check_kept(entries, found)
     with pytest.raises(AssertionError, match="lost"):
         books(entries).check_kept(entries, attrs.evolve(NOTHING, journal=one))
+    with pytest.raises(AssertionError, match="not recorded"):
+        found = attrs.evolve(NOTHING, journal=one, beside=other)
+        books(entries).check_kept(entries, found)
 
 
-def test_what_a_killed_run_had_fetched_it_had_kept():
+@pytest.mark.parametrize("place", ["journal", "beside", "elsewhere", "told"])
+def test_after_a_death_what_had_been_fetched_has_a_trace_somewhere(place):
     entries = [entry(), entry(prompt="b", fetched=1)]
+    link, picture = links_of(entries[1], 1)[0]
+    found = attrs.evolve(NOTHING, **{place: f"keep it: {link}"})
 
-    books(entries, died=True).check_kept(entries, journal(entries, 1))
+    books(entries, died=True).check_kept(entries, found)
+    found = attrs.evolve(NOTHING, pictures=frozenset([picture]))
+    books(entries, died=True).check_kept(entries, found)
     with pytest.raises(AssertionError, match="lost"):
-        books(entries, died=True).check_kept(entries, journal(entries, 0))
+        books(entries, died=True).check_kept(entries, NOTHING)
 
 
 def test_what_lies_beside_the_journal_must_be_in_it_by_the_end():

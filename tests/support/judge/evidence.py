@@ -26,6 +26,7 @@ class Evidence:
         elsewhere: What stands in files outside of these two.
         told: What the program has said so far, in full.
         pictures: The pictures that are files anywhere, by their content.
+        unrecorded: Something lies beside the journal that it has not taken in yet.
     """
 
     journal: str
@@ -33,24 +34,27 @@ class Evidence:
     elsewhere: str
     told: str
     pictures: frozenset[str]
+    unrecorded: bool = False
 
     @classmethod
     def of(cls, job: Path, place: Path, told: str) -> "Evidence":
         """Look through a job's folder, all that lies around it, and what was said."""
         texts: dict[bool, list[str]] = {True: [], False: []}
-        pictures = set()
+        pictures, unrecorded = set(), False
         for path in sorted(place.parent.rglob("*")):
             ours = job in path.parents or place.parent / "state" in path.parents
             if path.suffix == ".png":
                 pictures.add(content(path.read_bytes()))
             elif path.is_file() and not path.name.startswith(JOURNAL):
                 texts[ours].append(path.read_bytes().decode("latin-1"))
+                unrecorded = unrecorded or (ours and "unrecorded" in str(path))
         return cls(
             journal="\n".join(cells(job)),
             beside="\n".join(texts[True]),
             elsewhere="\n".join(texts[False]),
             told=told,
             pictures=frozenset(pictures - {"damaged"}),
+            unrecorded=unrecorded,
         )
 
     def in_journal(self, link: str) -> bool:

@@ -17,7 +17,8 @@ refused for free: those, and those whose end the client could not know, which ar
 answers, half ones and gateways' pages. Of a life that ended by itself this is exact.
 A life that was cut off may have one more for each item, whose intent was on the disk
 and never left, or whose free refusal could not be noted any more. What is found then is
-fixed: no later life may add to it or take from it but by its own requests.
+fixed: no later life may add to it or take from it but by its own requests, and by what
+lay beside the journal and is taken in: that an attempt was free after all.
 
 So `billed <= ledger <= billed + maybe` holds always, and the two sides are numbers that
 are known in advance but for the last step of a process that died.
@@ -49,7 +50,8 @@ class Books:
     _low: Counter[str] = attrs.field(factory=Counter)
     _high: Counter[str] = attrs.field(factory=Counter)
     _spent: Counter[str] = attrs.field(factory=Counter)
-    _certain: set[int] = attrs.field(factory=set)  # whose links must be kept
+    _certain: set[int] = attrs.field(factory=set)  # whose links have a trace
+    _recorded: set[int] = attrs.field(factory=set)  # whose links are in the journal
 
     def add(self, entries: Sequence[Entry], *, died: bool, asked: Counter[str]) -> None:
         """
@@ -67,7 +69,9 @@ class Books:
             free = verdicts.is_free(entry["verdict"])
             self._low[prompt] += not free
             self._high[prompt] += not free or died
-            if entry["answered"] and (not died or entry["fetched"]):
+            if entry["answered"] and not died:
+                self._recorded.add(number)
+            elif entry["answered"] and entry["fetched"]:
                 self._certain.add(number)
         if died:
             self._high += self.wanted
@@ -96,9 +100,12 @@ class Books:
 
     def check_kept(self, entries: Sequence[Entry], found: Evidence) -> None:
         """Whatever was certainly paid has a trace of each of its links."""
-        for number in self._certain:
+        for number in self._certain | self._recorded:
             for link, picture in links_of(entries[number], number):
                 assert found.anywhere(link, picture), f"lost: {link} {entries[number]}"
+        for number in self._recorded:
+            for link, _ in links_of(entries[number], number):
+                assert found.in_journal(link), f"not recorded: {entries[number]}"
 
     def check_taken_in(self, entries: Sequence[Entry], found: Evidence) -> None:
         """By the end the journal has each link that any disk of the job has."""
@@ -129,6 +136,10 @@ class Books:
         assert billed <= ledger <= total, counted
         if payments is not None:
             self._check_payments(told, payments, kept, beside)
+            every = Counter({prompt: sum(both) for prompt, both in payments.items()})
+            self._high = every
+            if not found.unrecorded:
+                self._low = Counter(every)
 
     def _check_payments(
         self,
@@ -149,9 +160,6 @@ class Books:
                 f"{prompt!r} is maybe billed {every.get(prompt, 0)}, not {low}..{high}"
             )
         assert sum(paid.values()) == told["billed"], "status is not the sum of its rows"
-        # What was found is fixed from now on.
-        self._low = Counter(every)
-        self._high = Counter(every)
 
     def _kept(
         self, entries: Sequence[Entry], found: Evidence

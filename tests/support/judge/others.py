@@ -2,6 +2,8 @@
 
 import shutil
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from support.judge.client import Ran, send
@@ -23,6 +25,7 @@ OTHERS = (
     "the folder renamed, and a copy in its place",
     "the journal replaced by a copy",
     "the folder removed",
+    "taken over from another host",
 )
 IN_USE = 2
 
@@ -31,6 +34,9 @@ def meet(game: Round, life: Life, what: str) -> None:
     """Let a run be met by another, or let its folder go."""
     life.told["delay"] = (0.2, 0.6)
     wait = game.dice.uniform(0, 0.4)
+    if what.startswith("taken over"):
+        life.moments.append((wait, lambda pid: taken_over(game, life)))
+        return
     if what == "the folder removed":
         what = "the folder renamed"  # and it comes back from the trash
     if what.startswith(("the folder", "the journal")):
@@ -56,6 +62,25 @@ def _moved(game: Round, life: Life, what: str) -> None:
         if "empty" in what:
             path.mkdir()
     life.after.append(lambda: replaced(aside, path))
+
+
+def taken_over(game: Round, life: Life) -> None:
+    """Let another host have the job, as after a minute without a sign of life."""
+    with closing(sqlite3.connect(game.job / "job.sqlite", timeout=10)) as journal:
+        journal.execute(
+            "UPDATE job SET value=json_set(value, '$.token', 'other', '$.host', "
+            "'elsewhere', '$.machine', 'elsewhere', '$.at', unixepoch()) "
+            "WHERE name='owner' AND value<>'null'"
+        )
+        journal.commit()
+        life.died = True
+
+    def ended() -> None:
+        with closing(sqlite3.connect(game.job / "job.sqlite", timeout=10)) as journal:
+            journal.execute("UPDATE job SET value='null' WHERE name='owner'")
+            journal.commit()
+
+    life.after.append(ended)
 
 
 def _copied(path: Path, copy: Path) -> None:
