@@ -22,7 +22,7 @@ from support.judge.others import meet
 from support.judge.power import Recording, check_state, disks
 from support.judge.rounds import PROMPTS, Round
 from support.judge.shim import FAILURES, Rule
-from support.judge.trial import DISK, Trial
+from support.judge.trial import DISK, DONE, Trial
 from support.judge.troubles import journal
 
 import zai_images
@@ -102,27 +102,39 @@ def undisturbed(game):
 
 def refused_later(game):
     """A paid answer whose link is dead for a while, and a refusal meanwhile."""
-    game.live(Life(told={"host": "410"}))
+    for _ in range(2):  # the second run finds that the links are dead
+        game.live(Life(told={"host": "410"}))
     refusals = {prompt: ["balance"] for prompt in PROMPTS}
     game.live(Life(command="retry unknown", told={"host": "410"}, plan=refusals))
     game.finish()
 
 
-def befallen(kind, what, *, limit=None, first=True):
-    """Let one thing befall a job that has some pictures, or has none yet."""
+def befallen(kind, what, *, ends=None):
+    """Let one thing befall a job that has some pictures, or one that only begins."""
 
     def scenario(game):
-        if first:
-            lost = {"prompt 5": ["lose"], "prompt 6": ["lose"]}
-            game.live(Life(plan=lost))
-        game.trial.case.tell(limit=limit)
+        if ends is None:
+            lost = {"prompt 0": ["lose"]}
+            game.live(Life(options=["--max-pictures", "5"], plan=lost))
         life = Life()
         kind(game, life, what)
+        if ends is not None:  # there is much to do, one after the other
+            life.told |= {"limit": 1, "delay": (0.4, 0.6)}
         ran = game.live(life)
-        assert first or ran.code == DISK, f"it went on: {ran.code} {ran.err}"
+        assert ends in (None, ran.code), f"it ended with {ran.code}: {ran.err}"
         game.finish()
 
     return scenario
+
+
+def resent_too_soon(game):
+    """What lies beside the journal is known before anything unknown is sent again."""
+    life = Life(told={"delay": (0.3, 0.5)})
+    journal(game, life, "held by another program")
+    game.live(life)
+    assert game.found.unrecorded, "it came too late"
+    game.live(Life(options=["--on-unknown", "resend"]))
+    game.finish()
 
 
 def signs_of_life(game):
@@ -294,25 +306,25 @@ MUTANTS = {
         file="jobs/_run.py",
         was="        await self._log.take_in()\n",
         now="",
-        seen=befallen(journal, "held by another program"),
+        seen=resent_too_soon,
     ),
     "no owner is asked for": Mutant(
         file="jobs/_journal/owner.py",
         was="        _refuse_if_held(queries.fact(_OWNER)(connection), folder)\n",
         now="",
-        seen=befallen(meet, "a second run without the lock's file", limit=2),
+        seen=befallen(meet, "a second run without the lock's file", ends=DONE),
     ),
     "sent without asking for the owner": Mutant(
         file="jobs/_journal/owner.py",
         was='        if owner is None or owner["token"] != self.token:\n',
         now="        if False:\n",
-        seen=befallen(meet, "taken over from another host", limit=1, first=False),
+        seen=befallen(meet, "taken over from another host", ends=DISK),
     ),
     "a folder that is another's by now": Mutant(
         file="jobs/_journal/owner.py",
         was="        return _identity(self._folder) == self._file\n",
         now="        return True\n",
-        seen=befallen(meet, COPIED, limit=1, first=False),
+        seen=befallen(meet, COPIED, ends=DISK),
     ),
     "an owner without a sign of life": Mutant(
         file="jobs/_journal/owner.py",

@@ -12,12 +12,10 @@ import attrs
 import pytest
 from support.judge import verdicts
 from support.judge.client import TESTS
-from support.judge.evidence import Evidence, cells, links_of
+from support.judge.evidence import NOTHING, cells, links_of
 from support.judge.oracle import Books
 from support.judge.paid_service import content
 from support.processes import unmeasured
-
-NOTHING = Evidence(journal="", beside="", elsewhere="", told="", pictures=frozenset())
 
 
 def entry(verdict="make", prompt="a", **more):

@@ -70,6 +70,9 @@ class Evidence:
         )
 
 
+NOTHING = Evidence(journal="", beside="", elsewhere="", told="", pictures=frozenset())
+
+
 def _copied(job: Path, folder: str) -> sqlite3.Connection:
     """Open a copy of a journal, for opening it would recover its log."""
     for name in (JOURNAL, f"{JOURNAL}-wal"):

@@ -51,6 +51,7 @@ class Life:
         signals: How many signals it was sent.
         died: It was cut off, so that its last step is uncertain.
         still: Nothing may be sent or fetched in it.
+        never: What it may not say.
         others: Further runs that it was met by.
     """
 
@@ -68,6 +69,7 @@ class Life:
     signals: int = 0
     died: bool = False
     still: bool = False
+    never: str | None = None
     others: list[Ran] = attrs.field(factory=list)
 
     @property

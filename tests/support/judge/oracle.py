@@ -114,6 +114,15 @@ class Books:
                 if entry["answered"] and found.on_disk(link, picture):
                     assert found.in_journal(link), f"never taken in: {link} {entry}"
 
+    def beside(self, entries: Sequence[Entry], found: Evidence) -> Counter[str]:
+        """Count the payments whose links lie only beside the journal."""
+        return Counter(
+            entry["prompt"]
+            for number, entry in enumerate(entries)
+            for link, _ in links_of(entry, number)[:1]
+            if link in found.beside and not found.in_journal(link)
+        )
+
     def check_status(
         self,
         told: Mapping[str, int],

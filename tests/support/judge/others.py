@@ -39,6 +39,8 @@ def meet(game: Round, life: Life, what: str) -> None:
         return
     if what == "the folder removed":
         what = "the folder renamed"  # and it comes back from the trash
+    if "a second run" in what or "retry" in what:
+        life.never = "taken over"
     if what.startswith(("the folder", "the journal")):
         life.moments.append((wait, lambda pid: _moved(game, life, what)))
     else:

@@ -69,6 +69,7 @@ class Round:
     edited: set[int] = attrs.field(factory=set)
     adrift: set[int] = attrs.field(factory=set)
     told: str = ""
+    found: evidence.Evidence = evidence.NOTHING
 
     @classmethod
     def begin(
@@ -141,6 +142,7 @@ class Round:
             fetched = after.fetches - before.fetches
             assert (sent, fetched) == (0, 0), f"{sent} sent, {fetched} fetched"
             assert ran.code in (1, 2, 4), (ran.code, ran.err)
+        assert life.never is None or life.never not in ran.err, ran.err
         if not life.signals:
             assert ran.code in CODES, (ran.code, ran.err)
             assert not sent or SUMMARY.search(ran.err), f"no summary: {ran.err}"
@@ -178,9 +180,12 @@ class Round:
         states = {"sent", "unknown"}
         if life.told.get("host"):  # then a link may be dead, and is made again
             states.add("answered")
-        return Counter(
+        found = Counter(
             item.prompt for item in self.trial.items() if item.state in states
         )
+        if life.told.get("host") is None:  # what lies beside the journal is no question
+            found -= self.books.beside(self.trial.case.bill().entries, self.found)
+        return found
 
     def wait(self) -> None:
         """Wait until the service has no request at work any more."""
@@ -197,14 +202,16 @@ class Round:
         """Compare the ledger with all that is known; returns what `status` says."""
         bill = self.trial.case.bill()
         self.books.add(bill.entries, died=died, asked=asked)
-        found = evidence.Evidence.of(self.job, self.trial.place, self.told)
-        self.books.check_kept(bill.entries, found)
+        self.found = evidence.Evidence.of(self.job, self.trial.place, self.told)
+        self.books.check_kept(bill.entries, self.found)
         if not self.trial.items():
             assert not bill.entries, "sent without a journal"
             return {}
         told = self.status()
         assert told["total"] == len(PROMPTS), f"asked for something new: {told}"
-        self.books.check_status(told, bill.entries, found, evidence.payments(self.job))
+        self.books.check_status(
+            told, bill.entries, self.found, evidence.payments(self.job)
+        )
         self.check_files(bill)
         return told
 
@@ -240,9 +247,7 @@ class Round:
         self.trial.case.tell(plan={}, host=None, balance=None, limit=None)
         self.live(Life())
         self.adrift.clear()
-        bill = self.trial.case.bill()
-        found = evidence.Evidence.of(self.job, self.trial.place, self.told)
-        self.books.check_taken_in(bill.entries, found)
+        self.books.check_taken_in(self.trial.case.bill().entries, self.found)
         told = self.live_and_count(Life())
         left = {name: told[name] for name in ("pending", "sent", "answered")}
         assert not sum(left.values()), f"not done: {told}"

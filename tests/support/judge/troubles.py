@@ -187,6 +187,8 @@ def drawn(game: Round, only: Collection[str] = KINDS) -> Life:
         life.command = dice.choice(["batch"] * 6 + ["retry unknown", "retry failed"])
         if life.command == "batch" and dice.random() < 0.2:
             life.options += ["--on-unknown", "resend"]
+    elif dice.random() < 0.5:  # so that a later life has something to send
+        life.options += ["--max-pictures", str(dice.randint(2, 6))]
     for prompt in game.books.wanted:
         if dice.random() < 0.3:
             life.plan[prompt] = verdicts.drawn(dice, USUAL, 2)
