@@ -12,10 +12,26 @@ import aiohttp
 import pytest
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
+from support.loops import LOOPS
 
 pytest_plugins = ["support.judge.fixtures", "support.tried"]
 
 _numbers = itertools.count()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--loop",
+        choices=["asyncio", *LOOPS],
+        default="asyncio",
+        help="what asynchronous tests run on; under uvloop there is no virtual time",
+    )
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config) -> dict[str, object]:
+    """Run every test on the one loop that was asked for."""
+    name = config.getoption("loop")
+    return {name: LOOPS.get(name, asyncio.new_event_loop)}
 
 
 def pytest_configure() -> None:

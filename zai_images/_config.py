@@ -11,7 +11,13 @@ import attrs
 
 from zai_images._api.errors import ConfigurationError
 from zai_images._api.models import MODELS
-from zai_images._redact import Hidden, Secret, mask_credentials, secret
+from zai_images._redact import (
+    Hidden,
+    Secret,
+    discreet,
+    frameless,
+    mask_credentials,
+)
 
 DEFAULT_BASE_URL = "https://api.z.ai/api/paas/v4"
 LIST_PRICE_HOST = "api.z.ai"
@@ -43,6 +49,7 @@ def _count(_: object, attribute: Any, value: int) -> None:  # noqa: ANN401 - sam
         raise ConfigurationError(f"{attribute.name} cannot be {value!r}; use 1 or more")
 
 
+@discreet
 @attrs.frozen(kw_only=True)
 class RetryPolicy:
     """
@@ -64,6 +71,7 @@ class RetryPolicy:
     download_pause: float = attrs.field(default=1.0, validator=_not_negative)
 
 
+@discreet
 @attrs.frozen(kw_only=True)
 class Timeouts:
     """How long each phase may take, in seconds; see the table of `SessionConfig`."""
@@ -88,7 +96,7 @@ def _key(value: str | None) -> Secret | None:
         raise ConfigurationError(f"the API key is a {type(value).__name__}, not a text")
     if value is None or not value.strip():
         return None
-    key = Secret(value.strip())  # also in a traceback that shows this frame
+    key = Secret(value.strip())
     if not re.fullmatch(r"[\x21-\x7e]+", key):
         raise ConfigurationError(
             "the API key has a blank or a character that no HTTP header may hold; "
@@ -163,6 +171,7 @@ def _headers(_: object, __: object, value: Mapping[str, str]) -> None:
         )
 
 
+@discreet
 @attrs.frozen(kw_only=True)
 class SessionConfig:
     """
@@ -184,7 +193,7 @@ class SessionConfig:
     | `timeouts.connect` | 10 s | name look-up, TCP and TLS |
     | `timeouts.total` | 300 s | one attempt, from the first byte written |
     | `timeouts.download` | 120 s | one try to fetch a picture |
-    | `retry.server_errors` | 1 | more tries after a 5xx with the service's own reply |
+    | `retry.server_errors` | 1 | more tries after a 5xx with the service's own code |
     | `retry.connect_errors` | 4 | more tries while no connection comes to be |
     | `retry.unknown_refusals` | 2 | more tries after a 429 with an unlisted code |
     | `retry.lost_answers` | 0 | more tries after a lost answer; they may be paid |
@@ -223,6 +232,7 @@ class SessionConfig:
     )
 
     @classmethod
+    @frameless
     def from_env(cls, **settings: Any) -> Self:  # noqa: ANN401 - the fields above
         """
         Read `ZAI_API_KEY` and `ZAI_BASE_URL`; `settings` override them where not None.
@@ -231,7 +241,7 @@ class SessionConfig:
             ConfigurationError: A setting makes no sense; it says how to fix it.
         """
         found = {
-            "api_key": secret(os.environ.get("ZAI_API_KEY")),
+            "api_key": os.environ.get("ZAI_API_KEY"),
             "base_url": os.environ.get("ZAI_BASE_URL"),
         }
         given = {name: value for name, value in settings.items() if value is not None}

@@ -1,22 +1,49 @@
 """Secrets that never show themselves, and their masking where others quote them."""
 
+import functools
+import inspect
 import re
-from typing import Any, Self
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, ParamSpec, Self, SupportsIndex, TypeVar
 
 import attrs
 
 from zai_images._api.response import ContentFilter
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# What stands between a caller and a constructor, with what the caller has given.
+_BETWEEN = ("attr._funcs", "attr._make", "copy")
+
 SECRET_LENGTH = 8  # characters; a key of fewer letters is no secret
 
 
 class Hidden(str):
-    """A string that shows only where written out on purpose: its `repr` is masked."""
+    """
+    A string that shows only where written out on purpose: its `repr` is masked.
+
+    Tools that compare texts, or shorten them, go by lines and slices instead: its lines
+    are masked, and a part of it is as hidden as the whole.
+    """
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return "'***'"
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Self:
+        return type(self)(super().__getitem__(index))
+
+    def __add__(self, other: str) -> Self:
+        return type(self)(super().__add__(other))
+
+    def splitlines(self, keepends: bool = False) -> list[str]:  # noqa: FBT001, FBT002 - as in str
+        """Mask what a comparison would show line by line."""
+        del keepends
+        return ["***"]
 
 
 class Secret(Hidden):
@@ -32,11 +59,6 @@ class Secret(Hidden):
 
     def __deepcopy__(self, _: object) -> Self:
         return self
-
-
-def secret(text: str | None) -> Secret | None:
-    """Hide a string from tracebacks that show a frame's variables."""
-    return Secret(text) if isinstance(text, str) else text
 
 
 def mask_credentials(text: object) -> str:
@@ -81,3 +103,53 @@ def strip_traceback(error: Exception, handled: BaseException | None) -> Exceptio
         one.__traceback__ = None
         one = one.__cause__ or one.__context__
     return error
+
+
+def frameless(function: Callable[P, T]) -> Callable[P, T]:
+    """
+    Raise a function's errors without its frames, and without those it calls.
+
+    A traceback may be shown with the variables of its frames, and these hold a key as
+    it was given. The frames of the caller stay, but for those of `attrs.evolve` and
+    `copy.replace` in between: these lose the changes that they were asked for.
+    """
+
+    @functools.wraps(function)
+    def called(*args: P.args, **settings: P.kwargs) -> T:
+        handled = sys.exception()
+        try:
+            return function(*args, **settings)
+        except Exception as error:  # noqa: BLE001 - raised again below
+            failed = strip_traceback(error, handled)
+        del args, settings
+        frame = inspect.currentframe()
+        while (frame := frame and frame.f_back) and _is_between(frame):
+            frame.f_locals.get("changes", {}).clear()
+        try:
+            raise failed
+        finally:
+            del failed, frame
+
+    return called
+
+
+def _is_between(frame: FrameType) -> bool:
+    return frame.f_globals["__name__"] in _BETWEEN
+
+
+def discreet(cls: type[T]) -> type[T]:
+    """Keep a class's constructor out of tracebacks, and let it be shown half made."""
+    shown = cls.__repr__
+
+    def __repr__(self: T) -> str:  # noqa: N807 - it becomes one
+        try:
+            return shown(self)
+        except AttributeError:
+            return f"<{cls.__name__} that could not be made>"
+
+    for name, function in (
+        ("__init__", frameless(cls.__init__)),
+        ("__repr__", __repr__),
+    ):
+        setattr(cls, name, function)
+    return cls

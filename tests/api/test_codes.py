@@ -6,7 +6,7 @@ import pytest
 from support.clients import (
     client,
 )
-from support.strange import answering, refusal
+from support.strange import GOOD, answering, refusal
 
 import zai_images
 from zai_images import (
@@ -19,6 +19,8 @@ from zai_images import (
     QuotaError,
     RequestRejectedError,
     ResponseError,
+    RetryPolicy,
+    ServerError,
 )
 
 pytestmark = pytest.mark.looptime
@@ -77,16 +79,80 @@ async def test_a_final_code_costs_one_post_and_nothing_else(error, status, code)
     assert caught.value.stops == stops
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504])
-@pytest.mark.parametrize("body", [b"<html>Bad Gateway</html>", b"", b"{}", b"[1]"])
-async def test_a_5xx_without_the_services_own_reply_is_a_lost_answer(status, body):
+GATEWAYS = [408, 409, 425, 499, 500, 502, 503, 504, 520, 522, 524, 529, 599]
+
+
+@pytest.mark.tried("a gateway's words")
+@pytest.mark.parametrize("status", GATEWAYS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"<html>Bad Gateway</html>", id="a page"),
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"upstream request timeout", id="a line"),
+        pytest.param({}, id="an empty object"),
+        pytest.param([1], id="a list"),
+        pytest.param({"message": "The upstream server is timing out"}, id="kong"),
+        pytest.param({"error": {"message": "sorry", "type": "x"}}, id="openai"),
+        pytest.param({"error": {"code": 503, "message": "sorry"}}, id="google"),
+        pytest.param({"code": 500, "msg": "x", "success": False}, id="spring"),
+        pytest.param({"code": "401", "msg": "x"}, id="three digits of the table"),
+        pytest.param({"error": {"code": "timeout"}}, id="a word for a code"),
+        pytest.param({"code": "12345"}, id="five digits"),
+        pytest.param({"code": "١٣٠٢"}, id="digits of another script"),
+        pytest.param({"data": [{"url": None}]}, id="no link"),
+        pytest.param({"detail": "sorry"}, id="fastapi"),
+    ],
+)
+async def test_a_gateways_word_is_a_lost_answer_and_never_sent_again(status, body):
     async with answering((status, body)) as server, client(server) as one:
-        with pytest.raises(AnswerLostError) as caught:
+        with pytest.raises(AnswerLostError, match=f"HTTP {status}") as caught:
             await one.generate("a fox")
 
         assert server.posts == 1
+        assert one.stats().maybe_billed == 1
 
     assert caught.value.billed == "maybe"
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("status", GATEWAYS)
+@pytest.mark.parametrize(
+    ("code", "error", "posts"),
+    [
+        ("1113", AccountError, 1),
+        ("1210", RequestRejectedError, 1),
+        ("1301", ContentRefusedError, 1),
+        (1000, AuthenticationError, 1),
+        ("1234", ServerError, 2),
+    ],
+)
+async def test_the_services_own_code_decides_under_a_gateways_status(
+    status, code, error, posts
+):
+    async with answering((status, refusal(code))) as server, client(server) as one:
+        with pytest.raises(error):
+            await one.generate("a fox")
+
+        assert server.posts == posts
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 499])
+async def test_a_code_nobody_knows_does_not_make_a_gateways_4xx_free(status):
+    async with answering((status, refusal("8888"))) as server, client(server) as one:
+        with pytest.raises(AnswerLostError):
+            await one.generate("a fox")
+
+        assert server.posts == one.stats().maybe_billed == 1
+
+
+async def test_a_lost_answer_is_sent_again_where_the_policy_says_so():
+    lost = (504, {"message": "The upstream server is timing out"})
+    async with answering(lost, GOOD) as server:
+        async with client(server, retry=RetryPolicy(lost_answers=1)) as one:
+            await one.generate("a fox")
+
+        assert server.posts == 2
 
 
 @pytest.mark.parametrize(
@@ -109,7 +175,7 @@ async def test_a_5xx_without_the_services_own_reply_is_a_lost_answer(status, bod
         ("https://x.example/a", ResponseError),
         ({"code": 500, "msg": "404 NOT_FOUND", "success": False}, ResponseError),
         ({"error": {"code": "9999", "message": "?"}}, ResponseError),
-        ({"success": False, "data": [{"url": "https://x.example/a"}]}, ResponseError),
+        ({"success": False, "data": [{"url": "none"}]}, ResponseError),
     ],
 )
 async def test_a_200_without_a_usable_picture_is_an_error_and_never_sent_again(

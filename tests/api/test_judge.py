@@ -111,10 +111,60 @@ def test_a_usable_picture_beside_a_harmless_code_is_a_picture():
 
 def test_an_answer_nobody_understood_is_kept_on_the_error():
     with pytest.raises(ResponseError) as caught:
-        answer({"error": {"code": "42"}, "data": [{"url": "https://e.example/a"}]})
+        answer({"error": {"code": "42"}, "images": ["https://e.example/a"]})
 
     assert "https://e.example/a" in caught.value.body
     assert caught.value.code == "42"
+
+
+BESIDE = [
+    {"error": {"code": "1302", "message": "busy"}},
+    {"error": {"code": 1113}},
+    {"error": [{"code": "1301"}]},
+    {"error": "sorry"},
+    {"code": "1234", "message": "a network failure"},
+    {"code": 500, "msg": "failed", "success": False},
+    {"success": False},
+    {"contentFilter": [{"role": "assistant", "level": 0}]},
+    {"status": "failed"},
+]
+
+
+@pytest.mark.parametrize("status", [100, 199, 200, 299, 302, 400, 401, 408, 429, 503])
+@pytest.mark.parametrize("beside", BESIDE, ids=json.dumps)
+def test_a_usable_link_is_a_picture_whatever_stands_beside_it(status, beside):
+    response = answer(beside | {"data": [{"url": "https://e.example/a"}]}, status)
+
+    assert response.url == "https://e.example/a"
+    known = {"contentFilter", "request_id"}
+    assert response.extra == {k: v for k, v in beside.items() if k not in known}
+
+
+@pytest.mark.parametrize("url", [None, "", " ", 7, [], {}, "none", "N/A", "error 1302"])
+def test_beside_a_refusal_what_is_no_link_is_none(url):
+    refused = {"error": {"code": "1302"}, "data": [{"url": url}]}
+    for status in (200, 429, 500):
+        with pytest.raises(RateLimitedError):
+            answer(refused, status)
+    with pytest.raises(ResponseError):
+        answer({"success": False, "data": [{"url": url}]})
+    with pytest.raises(RequestRejectedError):
+        answer({"data": [{"url": url}]}, 300)
+
+
+def test_a_link_is_one_in_any_spelling_of_its_scheme():
+    for url in ("HTTPS://e.example/a", " http://e.example/a", "data:image/png;base64,"):
+        refused = {"error": {"code": "1302"}, "data": [{"url": url}]}
+        assert answer(refused, 429).url == url
+
+
+def test_all_links_are_kept_in_their_order_and_what_is_none_is_passed_over():
+    links = [f"https://e.example/{n}" for n in range(3)]
+    data = [{"url": links[0]}, None, {"url": ""}, {"url": links[1]}, {"x": 1}, 5]
+    beside = {"error": {"code": "1302"}}
+    body = {"data": [*data, {"url": links[2]}]}
+    assert [one.url for one in answer(body).images] == links
+    assert [one.url for one in answer(beside | body, 429).images] == links
 
 
 def test_the_services_words_are_made_fit_for_one_line():
@@ -153,32 +203,26 @@ def test_retry_after_is_read_both_ways(header, expected):
     assert seconds_to_wait(header, NOW) == expected
 
 
-PICTURE = {"created": 1, "data": [{"url": "https://e.example/a"}]}
-
-
-@pytest.mark.parametrize("status", [200, 299])
-def test_a_picture_comes_with_any_status_of_success(status):
-    assert answer(PICTURE, status).url == "https://e.example/a"
-
-
 @pytest.mark.parametrize(
     ("status", "error"),
     [
         (199, ResponseError),
+        (299, ResponseError),
         (300, RequestRejectedError),
         (400, RequestRejectedError),
         (429, RateLimitedError),
         (500, AnswerLostError),
     ],
 )
-def test_a_picture_under_any_other_status_is_none(status, error):
+def test_without_a_link_and_without_a_code_the_status_decides(status, error):
     with pytest.raises(error):
-        answer(PICTURE, status)
+        answer({"created": 1, "data": []}, status)
 
 
 @pytest.mark.parametrize(
     ("status", "billed"),
-    [(199, "no"), (200, "maybe"), (299, "maybe"), (300, "no"), (499, "no")]
+    [(199, "no"), (200, "maybe"), (299, "maybe"), (300, "no"), (498, "no")]
+    + [(408, "maybe"), (409, "maybe"), (425, "maybe"), (499, "maybe"), (410, "no")]
     + [(500, "maybe"), (599, "maybe")],
 )
 def test_a_page_of_somebody_elses_costs_nothing_where_the_request_was_turned_away(
@@ -339,11 +383,12 @@ def test_the_id_of_a_request_is_read_from_wherever_it_stands():
     assert found({"error": "no"}) is None
 
 
-def test_what_the_service_admits_to_is_a_failure_and_a_bare_5xx_a_lost_answer():
+def test_what_the_service_admits_to_by_a_code_is_a_failure_and_else_a_lost_answer():
     with pytest.raises(ServerError, match="sorry"):
-        answer({"error": {"message": "sorry"}}, status=500)
-    with pytest.raises(ServerError):
-        answer({"error": {"code": "77"}}, status=500)
+        answer({"error": {"code": "8888", "message": "sorry"}}, status=500)
+    for error in ({"message": "sorry"}, {"code": "77"}, {"code": 500}, {"code": True}):
+        with pytest.raises(AnswerLostError):
+            answer({"error": error}, status=500)
     with pytest.raises(AnswerLostError):
         answer({"detail": "sorry"}, status=500)
 

@@ -2,7 +2,7 @@
 
 import aiohttp
 import pytest
-from support.clients import KEY, offline, saying
+from support.clients import KEY, client, offline, saying
 from support.strange import GOOD, answering, refusal
 
 from zai_images import (
@@ -57,7 +57,7 @@ class TestStrangeAnswers:
     async def test_a_signed_link_in_a_strange_answer_is_kept_but_not_quoted(self):
         url = "https://e.example/a.png?Signature=s3cret"
         for body, kind in [
-            ({"success": False, "data": [{"url": url}]}, ResponseError),
+            ({"success": False, "images": [{"url": url}]}, ResponseError),
             (b'{"data":[{"url":"' + url.encode() + b'"}]} trailing', AnswerLostError),
         ]:
             async with offline(saying(body)) as one:
@@ -66,6 +66,36 @@ class TestStrangeAnswers:
 
             assert "s3cret" not in str(caught.value)
             assert url in caught.value.body
+
+    async def test_an_answer_with_more_links_than_one_keeps_all_and_says_so(
+        self, caplog
+    ):
+        links = [f"https://e.example/{n}.png?Signature=s3cret" for n in range(3)]
+        many = {"created": 1, "data": [{"url": url} for url in links]}
+        async with offline(saying(many)) as one:
+            response = await one.generate("a fox")
+
+        assert [image.url for image in response.images] == links
+        (said,) = [record.getMessage() for record in caplog.records]
+        assert "has 3 links; each may be billed" in said
+        assert "session.download(image.url)" in said
+        assert "s3cret" not in said
+
+    async def test_an_answer_with_one_link_is_no_news(self, caplog):
+        one_link = {"data": [{"url": "https://e.example/a"}, {"url": None}]}
+        async with offline(saying(one_link)) as one:
+            await one.generate("a fox")
+
+        assert not caplog.records
+
+    @pytest.mark.parametrize("status", [200, 429, 400, 503])
+    async def test_a_link_beside_an_error_is_paid_for_once(self, status):
+        beside = refusal("1302") | {"data": [{"url": "https://e.example/a"}]}
+        async with answering((status, beside)) as server, client(server) as one:
+            assert (await one.generate("a fox")).url == "https://e.example/a"
+
+            assert server.posts == 1
+            assert (one.stats().billed, one.stats().refusals) == (1, 0)
 
     async def test_a_code_of_any_length_is_made_fit_for_a_line(self):
         body = refusal("1" * 9999 + "\x1b[2J\n")

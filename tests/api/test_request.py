@@ -1,12 +1,16 @@
 """A request is checked where it is made, by the rules of the API page."""
 
+import json
 import pickle
+from types import MappingProxyType
 
 import attrs
 import pytest
 
 from zai_images import ImageRequest, InvalidRequestError, Quality, Size
+from zai_images._api.frozen_json import FrozenJSON
 from zai_images._api.request import as_request, change
+from zai_images._api.wire import decode, encode
 
 
 def test_the_example_of_the_api_page_is_a_request():
@@ -19,6 +23,54 @@ def test_the_example_of_the_api_page_is_a_request():
 
     assert request.model == "cogview-4-250304"
     assert request.size == Size(1024, 1024)
+
+
+@pytest.mark.tried("several pictures in one request")
+@pytest.mark.parametrize(
+    "n", [2, 0, -1, 10**9, "2", "1", "", 2.0, 1.0, True, False, None, [1], {"n": 1}]
+)
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda extra: ImageRequest("a fox", extra=extra),
+        lambda extra: ImageRequest("a fox", model="of-tomorrow", extra=extra),
+        lambda extra: ImageRequest("a fox", extra=FrozenJSON(extra)),
+        lambda extra: ImageRequest("a fox", extra=MappingProxyType(extra)),
+        lambda extra: attrs.evolve(ImageRequest("a fox"), extra=extra),
+        lambda extra: change("a fox", extra=extra),
+        lambda extra: change(ImageRequest("a fox"), extra=extra),
+        lambda extra: as_request({"prompt": "a fox", "extra": extra}),
+        lambda extra: decode(json.dumps({"prompt": "a fox"} | extra), "7"),
+    ],
+    ids=[
+        "request",
+        "model",
+        "frozen",
+        "proxy",
+        "evolve",
+        "prompt",
+        "change",
+        "mapping",
+        "journal",
+    ],
+)
+def test_several_pictures_are_asked_for_by_repeat_and_not_by_n(n, made):
+    with pytest.raises(InvalidRequestError, match="ask with repeat") as caught:
+        made({"seed": 1, "n": n})
+
+    assert caught.value.field == "extra"
+
+
+def test_one_picture_may_be_asked_for_in_so_many_words():
+    request = ImageRequest("a fox", extra={"n": 1})
+
+    assert json.loads(encode(request))["n"] == 1
+
+
+def test_n_is_no_field_of_a_mapping_either():
+    for n in (1, 2):
+        with pytest.raises(InvalidRequestError, match="unknown field 'n'"):
+            as_request({"prompt": "a fox", "n": n})
 
 
 @pytest.mark.parametrize(

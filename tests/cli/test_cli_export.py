@@ -55,7 +55,7 @@ async def test_export_for_openai_has_the_shape_of_its_output_lines(mixed, cli):
     ran = await cli("export", "out", "--format", "openai")
 
     done, refused, lost = lines(ran)
-    assert set(done) == {"id", "custom_id", "response", "error"}
+    assert set(done) == {"id", "custom_id", "response", "error", "request"}
     assert (done["custom_id"], done["error"]) == ("one", None)
     assert done["response"]["status_code"] == 200
     assert done["response"]["request_id"]

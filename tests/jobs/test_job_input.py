@@ -19,7 +19,8 @@ from zai_images.jobs import (
     PromptFile,
     State,
 )
-from zai_images.jobs._input.intake import Intake, Keys
+from zai_images.jobs._input.intake import Intake
+from zai_images.jobs._input.keys import Keys
 
 
 def keys_of(requests, repeat=1):

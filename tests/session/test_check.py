@@ -212,7 +212,7 @@ async def test_settings_that_cannot_be_sent_are_told():
         found = await ask(base_url, http=borrowed)
 
         assert not found.ok
-        assert found.reason == "the aiohttp session given as http= is closed"
+        assert found.reason.startswith("The aiohttp session given as http= is closed")
         assert isinstance(found.error, ConfigurationError)
 
 

@@ -157,7 +157,7 @@ ERRORS = [
     *[(RequestRejectedError, "1210"), (RequestRejectedError, "1261")],
     *[(ContentRefusedError, "1301"), (AuthenticationError, "1003")],
     *[(AccountError, "1220"), (AccountError, "1113"), (QuotaError, "1308")],
-    *[(ServerError, "1234"), (ServerError, "500")],
+    *[(ServerError, "1234"), (ServerError, "1200")],
 ]
 
 

@@ -1,5 +1,6 @@
 """Sessions as most tests want them: at a server of their own, or at none at all."""
 
+import asyncio
 import json
 
 from support.keys import KEY
@@ -14,7 +15,9 @@ NOWHERE = "http://127.0.0.1:9/api/paas/v4"
 
 
 def plain(**settings) -> Sandbox:
-    """Make a sandbox whose pictures cost no drawing."""
+    """Make a sandbox whose pictures cost no drawing, quick where seconds are real."""
+    if not isinstance(asyncio.get_running_loop(), asyncio.BaseEventLoop):
+        settings.setdefault("speed", 50)
     return Sandbox(pictures="plain", **settings)
 
 

@@ -27,7 +27,7 @@ from zai_images import (
     ResponseError,
     ZaiImagesError,
 )
-from zai_images._api.codes import CODES
+from zai_images._api.codes import CODES, is_lost
 from zai_images._api.judge import judge
 from zai_images._api.request import as_request
 from zai_images._api.response import RawResponse
@@ -151,9 +151,9 @@ dates = st.lists(
     max_size=8,
 ).map(" ".join)
 waits = st.none() | st.floats().map(str) | st.integers().map(str) | dates | st.text()
-statuses = st.sampled_from((200, 204, 302, 400, 401, 403, 429, 500, 502)) | st.integers(
-    100, 599
-)
+statuses = st.sampled_from(
+    (200, 204, 302, 400, 401, 408, 409, 429, 499, 500, 502)
+) | st.integers(100, 599)
 raw_responses = st.builds(
     RawResponse,
     status=statuses,
@@ -169,11 +169,14 @@ def check_answer(raw: RawResponse) -> None:
         response = judge(raw, now=NOW)
     except ZaiImagesError as error:
         check_error(error)
+        if is_lost(getattr(error, "code", None), raw.status):
+            assert isinstance(error, AnswerLostError)  # noqa: PT017 - either end is right
         if 200 <= raw.status < 300 and not isinstance(error, APIError):
             assert error.billed == "maybe"  # noqa: PT017 - either end is right
         return
-    assert 200 <= raw.status < 300
     assert response.url.strip()
+    if raw.status >= 300:
+        assert response.url.strip().lower().startswith(("http:", "https:", "data:"))
     assert isinstance(hash(response), int)
     assert pickle.loads(pickle.dumps(response)) == response
     assert "Signature=s3cret" not in repr(response.images)
@@ -228,7 +231,8 @@ fields = st.fixed_dictionaries(
     },
 )
 extras = st.dictionaries(
-    st.text().filter(lambda name: name not in ImageRequest.__annotations__), anything
+    st.text().filter(lambda name: name not in {"n", *ImageRequest.__annotations__}),
+    anything,
 )
 
 

@@ -6,6 +6,7 @@ left those pages, the earlier ones. The code decides, not the HTTP status: 429 a
 can mean full capacity, an empty balance, a locked account or a used-up allowance.
 """
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -140,6 +141,16 @@ _STATUSES = {
     403: Code(AccountError, "the account may not do this", _SUPPORT),
     429: Code(RateLimitedError, "the service refused for now", _LATER),
 }
+# A gateway says these of requests that it has passed on, as it does any 5xx.
+_PASSED_ON = frozenset({408, 409, 425, 499})
+
+
+def is_lost(code: str | None, status: int) -> bool:
+    """Tell whether a gateway speaks, which cannot know if the picture was made."""
+    is_own = re.fullmatch(r"\d{4}", code or "", re.ASCII) is not None
+    if status in _PASSED_ON:
+        return not (is_own and code in CODES)
+    return status >= 500 and not is_own
 
 
 def by_status(status: int) -> Code | None:

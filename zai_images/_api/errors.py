@@ -111,9 +111,10 @@ class AnswerLostError(TransportError):
     """
     Raised when the request was written and no usable answer came back.
 
-    A time-out, a broken connection, an unreadable body, a 5xx that is not the
-    service's own reply: the picture may have been made and billed, so the library does
-    not send it again unless `RetryPolicy.lost_answers` says so.
+    A time-out, a broken connection, an unreadable body, a gateway's 408, 409, 425, 499
+    or 5xx without a business code of the service: the picture may have been made and
+    billed, so the library does not send it again unless `RetryPolicy.lost_answers`
+    says so.
 
     Attributes:
         body: The first 2,000 characters of an unreadable answer, which may hold a link.
@@ -228,7 +229,7 @@ class RateLimitedError(APIError):
 
 class ServerError(APIError):
     """
-    Raised when the service says that it failed; it may have billed the picture.
+    Raised when the service says by its code that it failed; it may have billed this.
 
     The one exception to "never send again what may be paid": it is sent once more, from
     a budget of the whole session. `RetryPolicy(server_errors=0)` turns that off.

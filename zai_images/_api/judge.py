@@ -1,8 +1,9 @@
 """
 The judging of an answer, without I/O.
 
-The business code decides; the HTTP status counts only where the code is unknown. An
-error can come with HTTP 200, in five envelopes, or as a page of HTML.
+A usable link is a picture, whatever stands beside it. Then the business code decides;
+the HTTP status counts only where the code is unknown. An error can come with HTTP 200,
+in five envelopes, or as a page of HTML.
 """
 
 import json
@@ -12,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from zai_images._api.codes import CODES, Code, by_status
+from zai_images._api.codes import CODES, Code, by_status, is_lost
 from zai_images._api.errors import (
     AnswerLostError,
     APIError,
@@ -21,7 +22,6 @@ from zai_images._api.errors import (
     Reply,
     RequestRejectedError,
     ResponseError,
-    ZaiImagesError,
 )
 from zai_images._api.response import ImageResponse, RawResponse
 from zai_images._api.wire import read_content_filter, read_picture, text_or_none
@@ -43,25 +43,31 @@ def judge(raw: RawResponse, *, now: datetime) -> ImageResponse:
     Raises:
         APIError: The service said no, or that it failed; the class says which.
         ResponseError: A 2xx without a usable picture, or with an unlisted code.
-        AnswerLostError: Nothing readable came, so the picture may be paid for.
+        AnswerLostError: It cannot tell what became of the picture: a 2xx that is no
+            JSON, a gateway's 408 or 503, a 5xx without a business code.
     """
-    try:
-        value = _READ(raw.body.decode())
-    except (ValueError, RecursionError):
-        raise _unreadable(raw, now) from None
-    body = value if isinstance(value, dict) else {}
-    succeeded = 200 <= raw.status < 300
-    if succeeded and (found := read_picture(body, raw)):
+    body = _read(raw)
+    if body and (found := read_picture(body, raw)):
         return found
-    code, message = _envelope(body)
-    listed = CODES.get(code or "")
-    if listed is None:
-        if raw.status >= 500 and not (code or message):
-            raise _unreadable(raw, now)
-        listed = by_status(raw.status)
+    code, message = _envelope(body or {})
+    is_page = body is None
+    if is_lost(code, raw.status) or (is_page and 200 <= raw.status < 300):
+        raise _lost(raw)
+    listed = CODES.get(code or "") or by_status(raw.status)
+    if listed is None and is_page:
+        listed = _REJECTED  # refused on the way: the service never received it
     if listed is not None:
-        raise _error(listed, raw, body, code, message, now)
-    raise _useless(raw, body, code, message)
+        raise _error(listed, raw, body or {}, code, message, now)
+    raise _useless(raw, body or {}, code, message)
+
+
+def _read(raw: RawResponse) -> dict[str, Any] | None:
+    """Decode an answer; None where it is no JSON, as a proxy's page is none."""
+    try:
+        value = _DECODE(raw.body.decode())
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else {}
 
 
 def _envelope(fields: Mapping[str, Any]) -> tuple[str | None, str]:
@@ -143,7 +149,7 @@ def _whole(digits: str) -> int | str:
 
 
 # Python refuses to parse an integer of several thousand digits; it stays a string.
-_READ = json.JSONDecoder(parse_int=_whole).decode
+_DECODE = json.JSONDecoder(parse_int=_whole).decode
 
 
 def _begins(raw: RawResponse) -> str:
@@ -155,11 +161,7 @@ def _kept(raw: RawResponse) -> str:
     return _shown(raw.body[: _KEPT * 4].decode(errors="replace"), _KEPT)
 
 
-def _unreadable(raw: RawResponse, now: datetime) -> ZaiImagesError:
-    """Judge an answer that is not the service's JSON: a proxy's page, half a body."""
-    if not 200 <= raw.status < 300 and raw.status < 500:
-        # Refused on the way: the service itself never received the request.
-        return _error(by_status(raw.status) or _REJECTED, raw, {}, None, "", now)
+def _lost(raw: RawResponse) -> AnswerLostError:
     return AnswerLostError(
         f"The answer (HTTP {raw.status}) is not the service's own reply. The picture "
         "may have been made and billed, so it was not asked for again; look at the "

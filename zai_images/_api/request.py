@@ -88,6 +88,12 @@ def _extra(value: Mapping[str, Any]) -> FrozenJSON:
                 f"extra: {name!r} is a documented field; pass it as {name}=",
                 field="extra",
             )
+    if "n" in value and not (type(value["n"]) is int and value["n"] == 1):
+        raise InvalidRequestError(
+            f"extra: n cannot be {value['n']!r}, as a request is for one picture. "
+            "Leave it out; for more ask with repeat in a job, or with more requests.",
+            field="extra",
+        )
     try:
         frozen = FrozenJSON(value)
         frozen.text.encode()

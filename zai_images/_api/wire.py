@@ -31,6 +31,7 @@ _UNSTRUCTURE_REQUEST = make_dict_unstructure_fn(
     id=override(omit=True),
     extra=override(omit=True),
 )
+_LINK = re.compile(r"\s*(https?|data):", re.IGNORECASE)
 _WRITE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -53,11 +54,15 @@ def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None
     """
     Return the picture's answer, or None if there is no usable link.
 
+    A usable link was paid for, under any status and beside any error. All are kept.
     Understood fields are moved out of `body`. A malformed one is no reason to discard
     what was paid for: it counts as absent and stays in `extra` unchanged.
     """
     images = _images(body.get("data"))
-    if not images or body.get("error") or body.get("success") is False:
+    if body.get("error") or body.get("success") is False or raw.status >= 300:
+        # Beside a refusal any other word ("none") is no link.
+        images = tuple(image for image in images if _LINK.match(image.url))
+    if not images:
         return None
     del body["data"]
     created = _pop(body, "created", int)

@@ -167,6 +167,9 @@ class WorkerPool:
     async def _work(self) -> None:
         worker = asyncio.current_task()
         assert worker is not None  # noqa: S101 - for the type checker
+        # An eager task would begin before it is known to the pool, and each would begin
+        # the next inside itself, to any depth.
+        await asyncio.sleep(0)
         while (item := await self._pull(worker)) is not None:
             self._workers[worker] = item
             try:

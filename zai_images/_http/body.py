@@ -10,6 +10,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
 from zai_images._http.connector import is_dead, is_spoilt
+from zai_images._http.deadline import Deadline
 
 BODY_LIMIT = 2**20  # bytes; an answer is a few hundred
 PAGE_LIMIT = 2**23  # bytes; a gateway may list hundreds of models, at length
@@ -42,7 +43,7 @@ class RequestBody(BytesPayload):
         self.expired = False
         self.received: list[bytes] = []
         self._seconds = seconds
-        self._deadline: asyncio.TimerHandle | None = None
+        self._deadline: Deadline | None = None
         self._on_write = on_write
         self._transport: asyncio.Transport | None = None
         self._plain: asyncio.Transport | None = None
@@ -50,14 +51,15 @@ class RequestBody(BytesPayload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
+        if self.written:  # a borrowed session's middleware may try again by itself
+            raise aiohttp.ClientError("it would have been sent, and billed, twice")
         self._transport = getattr(writer, "transport", None)
         if self.expired or is_spoilt(writer) or is_dead(self._transport):
             raise ConnectionResetError("the service had closed the idle connection")
         if self._transport and self._transport.get_extra_info("ssl_object") is None:
             self._plain = self._transport
         self.written = True
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(self._seconds, self.expire)
+        self._deadline = Deadline(self._seconds, self.expire, self.received)
         self._on_write()
         await super().write_with_length(writer, content_length)
 

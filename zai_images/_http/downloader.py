@@ -16,6 +16,7 @@ from yarl import URL
 from zai_images._config import SessionConfig
 from zai_images._http.addresses import AddressRefusedError, check_address, check_link
 from zai_images._http.connector import Pool
+from zai_images._http.deadline import within
 from zai_images._picture.header import NotAPictureError
 from zai_images._picture.picture import Picture, inspect
 
@@ -54,6 +55,7 @@ class Downloader:
     def __init__(self, config: SessionConfig) -> None:
         self._loopback = config.loopback
         self._proxy = config.proxy
+        self._seconds = config.timeouts.download
         self._session = aiohttp.ClientSession(
             connector=Pool(
                 limit=0,  # the session bounds the downloads
@@ -64,7 +66,8 @@ class Downloader:
             auto_decompress=False,
             headers=_HEADERS,
             timeout=aiohttp.ClientTimeout(
-                total=config.timeouts.download, sock_connect=config.timeouts.connect
+                total=None,  # the deadline is ours
+                sock_connect=config.timeouts.connect,
             ),
         )
 
@@ -102,9 +105,13 @@ class Downloader:
 
     async def _get(self, url: URL) -> bytes | str:
         """Return the body, or the address that a redirect names."""
-        async with self._session.get(
-            url, allow_redirects=False, proxy=self._proxy
-        ) as response:
+        parts: list[bytes] = []
+        async with (
+            within(self._seconds, parts),
+            self._session.get(
+                url, allow_redirects=False, proxy=self._proxy
+            ) as response,
+        ):
             status = response.status
             if status in _REDIRECTED and "Location" in response.headers:
                 return urljoin(str(response.url), response.headers["Location"])
@@ -114,27 +121,28 @@ class Downloader:
                     fresh=status == 404,
                     lasting=status not in (404, 408, 425, 429) and status < 500,
                 )
-            return await _read(response)
+            size = await _read(response, parts)
+        if size > JOINED_HERE:  # a thread copies megabytes while the loop goes on
+            return await asyncio.to_thread(b"".join, parts)
+        return b"".join(parts)
 
     async def aclose(self) -> None:
         """Close the pool."""
         await self._session.close()
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, parts: list[bytes]) -> int:
+    """Add a body to `parts`, and return its size."""
     too_long = FetchError(f"more than {PICTURE_LIMIT >> 20} MiB", lasting=True)
     if (response.content_length or 0) > PICTURE_LIMIT:
         raise too_long
-    parts = []
     size = 0
     async for part in response.content.iter_any():
         size += len(part)
         if size > PICTURE_LIMIT:
             raise too_long
         parts.append(part)
-    if size > JOINED_HERE:  # a thread copies megabytes while the loop goes on
-        return await asyncio.to_thread(b"".join, parts)
-    return b"".join(parts)
+    return size
 
 
 def _unreached(error: Exception) -> FetchError:

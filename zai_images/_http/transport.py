@@ -5,8 +5,10 @@ What matters is whether the request was written, for then it may be billed:
 `ConnectError` says that it was not, `AnswerLostError` that it was.
 """
 
+import asyncio
 import sys
 import urllib.request
+import warnings
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -100,6 +102,7 @@ class AiohttpTransport:
             connector=Pool(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
+        self._loop = None if borrowed is None else _loop_of(borrowed)
 
     def _time_to_connect(
         self, config: SessionConfig, borrowed: aiohttp.ClientSession | None
@@ -127,7 +130,7 @@ class AiohttpTransport:
                 raise_for_status=False,
             )
             content = await read(response, request)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - a borrowed session runs its tracers
             failed = self._failed(error, handled, request)
         else:
             return self._raw(response, content)
@@ -159,7 +162,7 @@ class AiohttpTransport:
                 raise_for_status=False,
             ) as response:
                 return self._raw(response, await read_page(response))
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - as in `post`
             what = str(self._masked(_words(error)))
             unsent = isinstance(error, _NO_CONNECTION)
         raise (ConnectError if unsent else TransportError)(
@@ -173,7 +176,15 @@ class AiohttpTransport:
                 "This ImageSession is closed. Nothing was sent; make a new one."
             )
         if self._session.closed:
-            raise ConfigurationError("the aiohttp session given as http= is closed")
+            raise ConfigurationError(
+                "The aiohttp session given as http= is closed, or its connector is. "
+                "Nothing was sent; give a new one."
+            )
+        if self._loop not in (None, asyncio.get_running_loop()):
+            raise ConfigurationError(
+                "The aiohttp session given as http= belongs to another event loop. "
+                "Nothing was sent; make one on the loop that runs, or leave http out."
+            )
 
     def _raw(self, response: aiohttp.ClientResponse, content: bytes) -> RawResponse:
         headers = response.headers
@@ -199,8 +210,8 @@ class AiohttpTransport:
         if request.written:
             return self._judged(error, request)
         return ConfigurationError(
-            "aiohttp cannot send with these settings: "
-            f"{self._masked(mask_credentials(error))}"
+            "aiohttp cannot send with these settings, so nothing was sent: "
+            f"{self._masked(_words(error))}"
         )
 
     def _judged(self, error: Exception, request: RequestBody) -> TransportError:
@@ -255,6 +266,13 @@ def _words(error: Exception) -> str:
     text = " ".join(mask_credentials(error).split())
     text = "".join(char for char in text if char.isprintable())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _loop_of(session: aiohttp.ClientSession) -> object:
+    """Return the loop that a session belongs to; None where aiohttp does not tell."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return getattr(session, "loop", None)
 
 
 def _proxy_of_environment(config: SessionConfig) -> str | None:

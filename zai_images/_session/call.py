@@ -217,6 +217,13 @@ class Call:
     ) -> Answer:
         attempt.billed = "yes"
         model = self._model
+        if (links := len(response.images)) > 1:
+            _log.warning(
+                "An answer has %d links; each may be billed, and the first is the "
+                "picture. All are kept in `response.images`: fetch the others with "
+                "session.download(image.url)",
+                links,
+            )
         model.retry_budget.earn()
         model.counters.took(self._request.model, self._quality, latency)
         self._announce(events.Answered, attempt=attempt.number, latency=latency)

@@ -26,6 +26,7 @@ from zai_images._api.errors import (
 from zai_images._api.judge import judge
 from zai_images._api.request import DEFAULT_MODEL
 from zai_images._config import SessionConfig
+from zai_images._http.deadline import within
 from zai_images._http.transport import AiohttpTransport, Transport, answer_lost
 
 EMPTY_PROMPT = b'{"model":"%b","prompt":""}' % DEFAULT_MODEL.encode()
@@ -83,7 +84,7 @@ class ServiceChecker:
         begun = asyncio.get_running_loop().time()
         error: ZaiImagesError | None = None
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with within(PATIENCE):
                 reason = await ask(transport, lambda: sent.append(True))
         except TimeoutError:
             error = self._out_of_time(sent=bool(sent))

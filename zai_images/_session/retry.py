@@ -25,6 +25,7 @@ from zai_images._api.errors import (
     ZaiImagesError,
 )
 from zai_images._config import RetryPolicy
+from zai_images._http.deadline import within
 from zai_images._http.downloader import FetchError
 
 T = TypeVar("T")
@@ -83,9 +84,9 @@ class WaitBudget:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
-            if self.max_wait is None:
+            if self.left is None:
                 return await enter()
-            async with asyncio.timeout(self.left):
+            async with within(self.left):
                 return await enter()
         except TimeoutError:
             self.give_up()

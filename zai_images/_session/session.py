@@ -14,12 +14,13 @@ from zai_images._api.response import ImageResponse
 from zai_images._config import SessionConfig
 from zai_images._http.transport import Http
 from zai_images._picture.picture import Picture
-from zai_images._redact import secret
+from zai_images._redact import discreet
 from zai_images._session.check import ServiceCheck
 from zai_images._session.requester import Requester, SessionRequester
 from zai_images._session.stats import SessionStats
 
 
+@discreet
 class ImageSession:
     """
     A client session: one for each process, shared by all its callers.
@@ -54,7 +55,6 @@ class ImageSession:
         max_pictures: int | None = None,
         max_cost: float | None = None,
     ) -> None:
-        api_key = secret(api_key)  # a traceback may show this frame
         if config is None:
             config = SessionConfig.from_env(api_key=api_key, base_url=base_url)
         else:
@@ -71,8 +71,6 @@ class ImageSession:
         )
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_requester"):  # a traceback may show it half made
-            return "<ImageSession that could not be made>"
         resources = self._requester.resources
         opened = "new" if resources is None else "open"
         state = "closed" if self._requester.closed else opened

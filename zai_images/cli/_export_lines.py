@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from typing import Any
 
 import attrs
@@ -10,7 +11,8 @@ from zai_images.cli._text import harmless, json_line
 from zai_images.jobs import JobRecord, State
 
 # What a spreadsheet would run: by these a cell begins that is a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# Apostrophes before are escaped too, so that the one that is added can be told.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _COLUMNS = (
     "number",
     "key",
@@ -20,6 +22,8 @@ _COLUMNS = (
     "model",
     "quality",
     "size",
+    "user_id",
+    "extra",
     "path",
     "error",
     "code",
@@ -30,6 +34,7 @@ _COLUMNS = (
     "sha256",
     "url",
 )
+_REQUEST = ("prompt", "model", "quality", "size", "user_id")
 _PICTURE = (State.ANSWERED, State.SAVED)
 _OPEN = (State.PENDING, State.SENT)
 
@@ -47,22 +52,27 @@ def csv_header() -> str:
 def csv_row(one: JobRecord) -> str:
     """Write what fits a table, with no cell that a spreadsheet would run."""
     fields: dict[str, Any] = attrs.asdict(one, recurse=False)
-    fields |= {name: one.body.get(name) for name in ("prompt", "model")}
-    fields |= {name: one.body.get(name) for name in ("quality", "size")}
+    extra = {name: value for name, value in one.body.items() if name not in _REQUEST}
     fields |= {"state": str(one.state), "bytes": one.size}
+    fields |= {name: one.body.get(name) for name in _REQUEST}
+    fields |= {"extra": json_line(extra) if extra else None}
     return _row(tuple(_cell(fields.get(name)) for name in _COLUMNS))
 
 
 def _row(cells: tuple[object, ...]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return harmless(text.getvalue())
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return value
+    """Write a cell that no spreadsheet runs and no terminal obeys, yet can be read."""
+    if not isinstance(value, str):
+        return value
+    shown = harmless(value).encode(errors="backslashreplace").decode()
+    if shown != value or value.startswith('"'):
+        return json_line(value)
+    return f"'{value}" if _FORMULA.match(value) else value
 
 
 def openai_line(one: JobRecord) -> str | None:
@@ -83,5 +93,7 @@ def openai_line(one: JobRecord) -> str | None:
             "custom_id": one.key if one.id is None else str(one.id),
             "response": response,
             "error": error,
+            # No part of that API: by it the line can be an input again.
+            "request": {"key": one.key, "id": one.id, "body": one.body},
         }
     )

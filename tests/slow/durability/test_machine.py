@@ -33,7 +33,7 @@ from zai_images.jobs import ImageJob, _refetch as _links
 SPEED = 100
 VERDICTS = ("make", "refuse", "error", "lose", "half", "content", "unreadable")
 BILLED = {"make", "lose", "half", "unreadable"}
-REFUSALS = {"refuse": (429, "1302"), "error": (500, "500"), "content": (400, "1301")}
+REFUSALS = {"refuse": (429, "1302"), "error": (500, "1234"), "content": (400, "1301")}
 
 
 class FastSelector(selectors.DefaultSelector):

@@ -16,13 +16,17 @@ from zai_images._api.errors import InvalidRequestError
 from zai_images._api.request import ImageRequest, as_request
 from zai_images.jobs._input.formats import (
     COLUMNS,
+    EXPORTED_COLUMNS,
     BadLine,
+    Exported,
     Format,
+    exported_as,
     header,
     numbered_lines,
     records,
     refuse_utf16,
 )
+from zai_images.jobs._input.keys import id_text
 
 SUFFIXES: Mapping[str, Format] = MappingProxyType(
     {
@@ -63,12 +67,17 @@ class PromptFile:
         """
         Tell the format by the suffix, and without one by the first line.
 
+        An export is known by its first line too where the suffix promises plain text,
+        for each of its lines would be paid for as a prompt.
+
         Raises:
             InvalidRequestError: The suffix is not of a format that is known.
             OSError: The file cannot be opened.
         """
         suffix = (path.suffix if suffix is None else suffix).lower()
-        kind = SUFFIXES.get(suffix) if suffix else _sniffed(path)
+        kind = SUFFIXES.get(suffix) if suffix else "txt"
+        if kind == "txt":
+            kind = _sniffed(path, suffix)
         if kind is None:
             raise InvalidRequestError(
                 f"{suffix!r} is not a kind of prompt file; known are "
@@ -77,13 +86,14 @@ class PromptFile:
         return cls(path=path, format=kind, defaults=defaults or {})
 
 
-def _sniffed(path: Path) -> Format:
+def _sniffed(path: Path, suffix: str) -> Format:
     refuse_utf16(path)
     for _, text in numbered_lines(path):
         if isinstance(text, BadLine):
             break
         if text.strip():
-            return "jsonl" if text.lstrip().startswith("{") else "txt"
+            like_json = not suffix and text.lstrip().startswith("{")
+            return exported_as(text) or ("jsonl" if like_json else "txt")
     return "txt"
 
 
@@ -127,24 +137,27 @@ def read_requests(file: PromptFile) -> Iterator[ImageRequest | BadLine]:
             continue
         try:
             request = as_request({**file.defaults, **record})
-            _check(request, line, ids)
+            _check(request, line, ids, exported=isinstance(record, Exported))
         except InvalidRequestError as error:
             yield BadLine(line=line, message=str(error))
         else:
             yield request
 
 
-def _check(request: ImageRequest, line: int, ids: dict[str, int]) -> None:
+def _check(
+    request: ImageRequest, line: int, ids: dict[str, int], *, exported: bool
+) -> None:
     """Check what a request alone does not know: its file."""
+    caller_id = id_text(request.id)
+    first = ids.setdefault(caller_id, line) if caller_id else line
+    if exported:
+        return
     if "\0" in request.prompt:
         raise InvalidRequestError("prompt: holds a NUL character", field="prompt")
-    if request.id is None:
-        return
-    if any("\ud800" <= char <= "\udfff" for char in str(request.id)):
+    if any("\ud800" <= char <= "\udfff" for char in caller_id):
         raise InvalidRequestError(
             "id: holds half of a surrogate pair, which no UTF-8 can hold", field="id"
         )
-    first = ids.setdefault(str(request.id), line)
     if first != line:
         raise InvalidRequestError(
             f"id: {request.id!r} is that of line {first} already", field="id"
@@ -184,4 +197,5 @@ def ignored_columns(file: PromptFile) -> tuple[str, ...]:
     if file.format not in ("csv", "tsv"):
         return ()
     names = header(file.path, file.format)
-    return tuple(name for name in names if name and name not in COLUMNS)
+    used = (*COLUMNS, *(EXPORTED_COLUMNS if "key" in names else ()))
+    return tuple(name for name in names if name and name not in used)

@@ -11,9 +11,17 @@ from typing import Any, Literal, TextIO
 import attrs
 
 from zai_images._api.errors import InvalidRequestError
+from zai_images._api.request import WIRE_FIELDS
 
 Format = Literal["txt", "jsonl", "csv", "tsv"]
-COLUMNS = ("prompt", "model", "quality", "size", "user_id", "id")
+COLUMNS = ("prompt", "model", "quality", "size", "user_id", "extra", "id")
+# What `export` writes into a table besides; a row with a key is one of its rows.
+EXPORTED_COLUMNS = (
+    *("number", "key", "state", "path", "error", "code", "attempts", "latency"),
+    *("cost", "bytes", "sha256", "url"),
+)
+_KEY = re.compile("[0-9a-f]{32}")
+_ESCAPED_FORMULA = re.compile(r"'+[=+\-@\t\r\n]")
 # No prompt is this long, and a file that is no text must not fill the memory.
 LINE_LIMIT = 2**20  # characters
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
@@ -31,6 +39,14 @@ class BadLine:
 
     line: int
     message: str
+
+
+class Exported(dict[str, Any]):
+    """
+    The fields of a request that `export` wrote: all that it has, the empty ones too.
+
+    Lines of one request repeated have one id, and so may those of an edited request.
+    """
 
 
 Record = tuple[int, Mapping[str, Any] | BadLine]
@@ -130,10 +146,26 @@ def _object(text: str, number: int) -> Mapping[str, Any] | BadLine:
             '{"prompt": "a fox"}'
         )
         return BadLine(line=number, message=fault)
+    return _fields(value, number)
+
+
+def _fields(value: Mapping[str, Any], number: int) -> Mapping[str, Any] | BadLine:
+    exported = value.get("request", value)  # beside an answer for OpenAI's programs
+    if isinstance(exported, dict) and "key" in exported and "body" in exported:
+        return _of_export(exported, number)
     if "custom_id" in value and "body" in value:
         return _of_openai(value, number)
     # A null is how many programs write "not set".
     return {k: v for k, v in value.items() if v is not None or k == "prompt"}
+
+
+def _of_export(value: Mapping[str, Any], number: int) -> Mapping[str, Any] | BadLine:
+    body = value["body"]
+    if not isinstance(body, dict):
+        return BadLine(line=number, message="body: is not a JSON object")
+    extra = {k: v for k, v in body.items() if k not in WIRE_FIELDS}
+    fields = {name: body.get(name) for name in WIRE_FIELDS}
+    return Exported(fields, extra=extra, id=value.get("id"))
 
 
 def _of_openai(value: Mapping[str, Any], number: int) -> Mapping[str, Any] | BadLine:
@@ -147,7 +179,7 @@ def _of_openai(value: Mapping[str, Any], number: int) -> Mapping[str, Any] | Bad
     if fields.pop("n", 1) != 1:
         fault = "n: a line asks for one picture; write it more often, or use --repeat"
         return BadLine(line=number, message=fault)
-    extra = {k: fields.pop(k) for k in tuple(fields) if k not in COLUMNS}
+    extra = {k: fields.pop(k) for k in tuple(fields) if k not in WIRE_FIELDS}
     return fields | {"id": value["custom_id"]} | ({"extra": extra} if extra else {})
 
 
@@ -247,12 +279,38 @@ def _cells(
             "separator must be quoted"
         )
         return BadLine(line=number, message=fault)
-    cells = {name: cell.strip() for name, cell in zip(names, row, strict=False)}
-    return {
-        name: cells[name]
-        for name in COLUMNS
-        if cells.get(name) or (name == "prompt" and name in cells)
-    }
+    cells = dict(zip(names, row, strict=False))
+    fields: dict[str, Any]
+    if _KEY.fullmatch(cells.get("key", "")):
+        fields = Exported(
+            {name: unescaped(cells[name]) or None for name in COLUMNS if name in cells}
+        )
+    else:
+        stripped = {name: cells[name].strip() for name in COLUMNS if name in cells}
+        fields = {k: v for k, v in stripped.items() if v or k == "prompt"}
+    if "extra" in fields:
+        try:
+            fields["extra"] = json.loads(fields["extra"] or "{}")
+        except (ValueError, RecursionError):
+            return BadLine(line=number, message="extra: is not a JSON object")
+    return fields
+
+
+def unescaped(cell: str) -> str:
+    """Read a cell as `export` writes it: as it is, as JSON, or with an apostrophe."""
+    if cell.startswith('"'):
+        try:
+            return str(json.loads(cell))
+        except (ValueError, RecursionError):  # a person wrote it
+            return cell
+    return cell[1:] if _ESCAPED_FORMULA.match(cell) else cell
+
+
+def exported_as(line: str) -> Format | None:
+    """Tell the format of an export by its first line; None for any other file."""
+    if {"key", "prompt"} <= {*line.strip().replace('"', "").lower().split(",")}:
+        return "csv"
+    return "jsonl" if isinstance(_object(line, 1), Exported) else None
 
 
 READERS: Mapping[Format, Callable[[Path], Iterator[Record]]] = MappingProxyType(

@@ -14,7 +14,6 @@ from typing import Any
 import attrs
 
 from zai_images._api.errors import InvalidRequestError
-from zai_images._api.request import ImageRequest
 from zai_images._api.wire import encode
 from zai_images._batch.source import Requests
 from zai_images.jobs._input.files import (
@@ -25,48 +24,14 @@ from zai_images.jobs._input.files import (
     read_requests,
 )
 from zai_images.jobs._input.formats import BadLine
+from zai_images.jobs._input.keys import Keys
 from zai_images.jobs._input.sources import Found, blocks
 from zai_images.jobs._journal import input_steps, queries
 from zai_images.jobs._journal.input_steps import INPUT, Row
 from zai_images.jobs._journal.schema import Connection, Step
 from zai_images.jobs._store import Store
 
-_KEY_SIZE = 16  # bytes; two of a billion items meet once in 10^20 jobs
 _PART = 2**20  # bytes hashed at once
-
-
-class Keys:
-    """
-    The keys of an input, which decide what is paid for again.
-
-    A key is a hash of the body that goes out, the caller's id, and how many equal
-    requests came before. So the same input gives the same keys each time, wherever
-    lines are put in between or moved to, and a changed prompt is new work.
-
-    Two small numbers are kept for each request: some 70 MB for a million.
-
-    Attributes:
-        duplicates: Requests that were equal to an earlier one.
-    """
-
-    def __init__(self) -> None:
-        self.duplicates = 0
-        self._seen: set[int] = set()
-        self._repeats: dict[int, int] = {}
-
-    def key(self, request: ImageRequest, body: bytes, *, repeat: int = 0) -> bytes:
-        """Give the next request its key; `repeat` is not 0 for one more of a line."""
-        content = b"%b\0%b" % (body, json.dumps(request.id).encode())
-        first = hashlib.blake2b(content, digest_size=_KEY_SIZE)
-        mark = int.from_bytes(first.digest()[:8])
-        count = 0
-        if mark in self._seen:
-            count = self._repeats[mark] = self._repeats.get(mark, 0) + 1
-            self.duplicates += not repeat
-        else:
-            self._seen.add(mark)
-        first.update(b"\0%d" % count)
-        return first.digest()
 
 
 class Intake:
