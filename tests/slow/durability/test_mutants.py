@@ -89,7 +89,7 @@ LATER = "asyncio.get_running_loop().call_later(0.01, "
 FULL = Rule(
     calls=("write",),
     path="*/job.sqlite-wal",
-    nth=30,
+    nth=60,
     error=FAILURES["ENOSPC"],
     times=-1,
 )
