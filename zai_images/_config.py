@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -47,6 +48,13 @@ def _above_zero(_: object, attribute: Any, value: float) -> None:  # noqa: ANN40
 def _count(_: object, attribute: Any, value: int) -> None:  # noqa: ANN401 - same
     if not (is_number(value, int) and value > 0):
         raise ConfigurationError(f"{attribute.name} cannot be {value!r}; use 1 or more")
+
+
+def _switch(_: object, attribute: Any, value: bool) -> None:  # noqa: ANN401, FBT001 - same
+    if not isinstance(value, bool):
+        raise ConfigurationError(
+            f"{attribute.name} cannot be {value!r}; use True or False"
+        )
 
 
 @discreet
@@ -185,6 +193,7 @@ class SessionConfig:
     | `adaptive` | True | find the places; False keeps exactly `max_in_flight`, or 5 |
     | `known_limits` | none | places a model is known to have, by model name |
     | `max_downloads` | 8 | pictures fetched at once |
+    | `finish_cancelled` | in a notebook | what was sent outlives a cancelled caller |
     | `max_wait` | no bound | seconds a call may spend with nothing in service |
     | `prices` | list price | US dollars a picture by model; none for other hosts |
     | `headers` | none | more headers for the API; the picture host never gets them |
@@ -227,6 +236,10 @@ class SessionConfig:
         repr=lambda url: "None" if url is None else repr(mask_credentials(url)),
     )
     trust_env: bool = False
+    finish_cancelled: bool | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(_switch),
+    )
     max_wait: float | None = attrs.field(
         default=None, validator=attrs.validators.optional(_not_negative)
     )
@@ -253,6 +266,14 @@ class SessionConfig:
             return self.prices.get(model)
         rules = MODELS.get(model)
         return rules.price if rules and self.host == LIST_PRICE_HOST else None
+
+    @property
+    def finishes_cancelled(self) -> bool:
+        """Whether a call that was sent goes on when its caller is cancelled."""
+        if self.finish_cancelled is not None:
+            return self.finish_cancelled
+        shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        return hasattr(shell, "kernel")  # a terminal's IPython has none
 
     @property
     def host(self) -> str:

@@ -9,6 +9,7 @@ never disturbs a call.
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 
@@ -27,6 +28,7 @@ __all__ = [
     "Observer",
     "Queued",
     "Refused",
+    "Rescued",
     "Retried",
     "Sent",
     "fan_out",
@@ -125,6 +127,22 @@ class Abandoned(CallEvent):
 
     billed: Billed
     response: ImageResponse | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Rescued(CallEvent):
+    """
+    A call that was cancelled after it was sent, and brought its answer all the same.
+
+    It needs `SessionConfig(finish_cancelled=True)`, which is the default in a notebook.
+
+    Attributes:
+        response: The paid answer, with the link.
+        picture: The `Picture`, where the call was to fetch it and could.
+    """
+
+    response: ImageResponse
+    picture: Any = None  # its class stands on this module's own floor
 
 
 @attrs.frozen(kw_only=True)

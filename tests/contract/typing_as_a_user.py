@@ -171,6 +171,9 @@ async def many(session: ImageSession) -> None:
             assert_type(outcome, Outcome)
             tell(outcome)
             stream.stop()
+    assert_type(session.last_run, Any)
+    assert_type(len(run), int)
+    assert_type(run.finished, list[Outcome])
     assert_type(stream.unsent, list[Unfinished])
     assert_type(stream.abandoned, list[Unfinished])
     assert_type(stream.summary, BatchSummary)
@@ -285,7 +288,7 @@ def raised() -> None:
     BusyError("busy", 2.5)  # type: ignore[call-arg]
 
 
-def watch(event: events.Event) -> None:
+def watch(event: events.Event) -> None:  # noqa: C901 - a case for each event
     assert_type(event.at, float)
     match event:
         case events.LimitChanged(model=model, old=old, new=new, reason=reason):
@@ -306,6 +309,8 @@ def watch(event: events.Event) -> None:
         case events.Abandoned(billed=billed, response=response):
             assert_type(billed, Literal["no", "maybe", "yes"])
             assert_type(response, ImageResponse | None)
+        case events.Rescued(response=response):
+            assert_type(response, ImageResponse)
         case events.CallEvent(request=request):
             assert_type(request, ImageRequest)
         case _:

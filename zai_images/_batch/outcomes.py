@@ -142,3 +142,50 @@ def paid(outcomes: Iterable[Outcome]) -> list[Unfinished]:
         for one in outcomes
         if isinstance(one, Done) or one.billed != "no"
     ]
+
+
+@attrs.define
+class Ending:
+    """
+    The reason why a batch ends, and what it leaves behind.
+
+    Attributes:
+        error: What stopped it, of this library's errors.
+        crash: An error that is no item's outcome: of the input itself, or a bug.
+        models: The models of which no more is sent, and why.
+        unsent: What was pulled and not sent.
+        abandoned: What was sent, and whose outcome nobody was handed.
+        finished: The outcomes that no iteration has handed out.
+        counts: The counts of those that were, or that an awaited run keeps.
+    """
+
+    error: ZaiImagesError | None = None
+    crash: BaseException | None = None
+    models: dict[str, ZaiImagesError] = attrs.field(factory=dict)
+    unsent: list[Unfinished] = attrs.field(factory=list)
+    abandoned: list[Unfinished] = attrs.field(factory=list)
+    finished: list[Outcome] = attrs.field(factory=list)
+    counts: Counts = attrs.field(factory=Counts)
+
+    def set_aside(self, left: Unfinished, *, gone: bool) -> None:
+        """List an item that has no outcome."""
+        self._forget(left.index)
+        (self.abandoned if gone else self.unsent).append(left)
+
+    def keep(self, outcome: Outcome, *, awaited: bool) -> None:
+        """
+        Keep an outcome that no iteration hands out.
+
+        An awaited run has it; a streamed one was left, and what is paid stays named.
+        """
+        self._forget(outcome.index)
+        self.finished.append(outcome)
+        if awaited:
+            self.counts.add(outcome)
+        else:
+            self.abandoned += paid([outcome])
+
+    def _forget(self, index: int) -> None:
+        """Take an item off the list of the abandoned: more is known of it now."""
+        left = self.abandoned
+        left[:] = [one for one in left if one.index != index]

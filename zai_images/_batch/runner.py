@@ -1,7 +1,7 @@
 """Batches: many prompts in, outcomes out, streamed or awaited as a list."""
 
 import asyncio
-from collections.abc import AsyncIterable, Generator, Iterable, Mapping
+from collections.abc import AsyncIterable, Generator, Iterable, Mapping, Sized
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,11 +13,10 @@ from zai_images._api.errors import (
 from zai_images._api.request import ImageRequest, as_request
 from zai_images._batch.outcomes import (
     BatchSummary,
-    Counts,
+    Ending,
     Failed,
     Outcome,
     Unfinished,
-    paid,
 )
 from zai_images._batch.source import Requests, Source
 from zai_images._batch.workers import WorkerPool
@@ -93,6 +92,13 @@ class BatchRun:
     raise the error that stopped the batch after everything else. A slow reader slows
     the sending. Leaving the block early cancels what runs, unless `stop()` came first:
     then it is waited for. Either way `abandoned` and `unsent` list what was left.
+
+    Attributes:
+        finished: The outcomes that no iteration has handed out, also of a cancelled
+            `await`; what goes on in the background comes in as it ends.
+        abandoned: What was sent, and whose outcome nobody was handed; in a run that was
+            awaited, without those in `finished`.
+        unsent: What was pulled and not sent.
     """
 
     def __init__(
@@ -105,6 +111,7 @@ class BatchRun:
         ordered: bool = False,
     ) -> None:
         self._requester = requester
+        self._requests = requests
         self._source = Source(requests)
         self._limit = limit
         self._download = download
@@ -114,19 +121,28 @@ class BatchRun:
         self._collecting = False
         self._inside = False
         self._raised = False
-        self._counts = Counts()
         self._begun = 0.0
         self._ended: float | None = None
         self._stop_early = False
-        self.unsent: list[Unfinished] = []
-        self.abandoned: list[Unfinished] = []
-        self.finished: list[Outcome] = []
+        self._ending = ending = Ending()
+        self._counts = ending.counts
+        self.unsent: list[Unfinished] = ending.unsent
+        self.abandoned: list[Unfinished] = ending.abandoned
+        self.finished: list[Outcome] = ending.finished
 
     def __repr__(self) -> str:
         ran = "running" if self._inside else "ended"
         state = ran if self._pool is not None else "new"
         counts = self._counts
         return f"<BatchRun {state}, {counts.done} done, {counts.failed} failed>"
+
+    def __len__(self) -> int:
+        if not isinstance(self._requests, Sized):
+            raise TypeError(f"{type(self._requests).__name__} has no length")
+        return len(self._requests)
+
+    def __bool__(self) -> bool:
+        return True  # also where its input is empty, or has no length
 
     def stop(self) -> None:
         """Send nothing new; what is in flight is still yielded."""
@@ -157,6 +173,7 @@ class BatchRun:
         if self._pool is not None:
             raise RuntimeError("a BatchRun runs once; call runner.run() again")
         await self._group.__aenter__()
+        self._requester.last_run.begin(self)
         self._pool = WorkerPool(
             self._requester,
             self._source,
@@ -165,10 +182,8 @@ class BatchRun:
             download=self._download,
             ordered=self._ordered and not self._collecting,
             collecting=self._collecting,
+            ending=self._ending,
         )
-        # One list each, so that what is read during the run is current.
-        ending = self._pool.ending
-        self.unsent, self.abandoned = ending.unsent, ending.abandoned
         self._inside = True
         self._begun = self._pool.loop.time()
         if self._stop_early:
@@ -185,20 +200,32 @@ class BatchRun:
         self._inside = False
         if pool.phase == "running" or kind is asyncio.CancelledError:
             pool.cancel()
+        crash: BaseException | None = None
         try:
             # Errors of the block stay as they are: a group would wrap them.
             await self._group.__aexit__(None, None, None)
+            if error is None and not self._raised:
+                crash = pool.ending.crash
+        except asyncio.CancelledError as cancelled:
+            error = cancelled
+            raise
         finally:
-            self.abandoned.extend(paid(pool.leftovers()))
+            pool.keep_leftovers()
             self._ended = pool.loop.time()
-        if error is None and pool.ending.crash is not None and not self._raised:
-            if self.finished:  # an awaited run leaves its caller nothing else
-                pool.ending.crash.add_note(
-                    f"{len(self.finished)} outcomes had finished; they are this "
-                    "exception's attribute `finished`, and the run's."
-                )
-                pool.ending.crash.finished = self.finished  # type: ignore[attr-defined]
-            raise pool.ending.crash
+            self._note_what_finished(error or crash)
+        if crash is not None:
+            raise crash
+        if error is None and not (self._collecting or self.finished or self.abandoned):
+            self._requester.last_run.let_go(self)
+
+    def _note_what_finished(self, error: BaseException | None) -> None:
+        """Note on an error what had finished: it leaves its caller nothing else."""
+        if error is not None and self.finished:
+            error.add_note(
+                f"{len(self.finished)} outcomes had finished; they are this "
+                "exception's attribute `finished`, and the run's."
+            )
+            error.finished = self.finished  # type: ignore[attr-defined]
 
     def _running(self) -> WorkerPool:
         if self._pool is None or not self._inside:
@@ -234,6 +261,7 @@ class BatchRun:
                 self._counts.add(outcome)
                 self.finished.append(outcome)
         await self._add_unsent(pool)
+        self._requester.last_run.let_go(self)
         return sorted(self.finished, key=lambda one: one.index)
 
     async def _add_unsent(self, pool: WorkerPool) -> None:

@@ -9,40 +9,22 @@ when a place was found and nobody waits.
 
 import asyncio
 import copy
+from functools import partial
 from typing import Literal
-
-import attrs
 
 from zai_images._api.errors import AnswerLostError, Billed, ZaiImagesError
 from zai_images._api.request import ImageRequest, as_request
 from zai_images._api.response import ImageResponse, RawResponse
 from zai_images._batch.outbox import Outbox
-from zai_images._batch.outcomes import Done, Failed, Outcome, Unfinished
+from zai_images._batch.outcomes import Done, Ending, Failed, Outcome, Unfinished
 from zai_images._batch.source import END, Source
+from zai_images._picture.picture import Picture
+from zai_images._session.call import Answer
+from zai_images._session.flight import Flight
 from zai_images._session.requester import Requester
 
 # Stopping: nothing new is sent, what is in service goes on. Cancelled: nothing is kept.
 Phase = Literal["running", "stopping", "cancelled"]
-
-
-@attrs.define
-class Ending:
-    """
-    The reason why a batch ends, and what it leaves behind.
-
-    Attributes:
-        error: What stopped it, of this library's errors.
-        crash: An error that is no item's outcome: of the input itself, or a bug.
-        models: The models of which no more is sent, and why.
-        unsent: What was pulled and not sent.
-        abandoned: What was sent, and whose outcome nobody gets.
-    """
-
-    error: ZaiImagesError | None = None
-    crash: BaseException | None = None
-    models: dict[str, ZaiImagesError] = attrs.field(factory=dict)
-    unsent: list[Unfinished] = attrs.field(factory=list)
-    abandoned: list[Unfinished] = attrs.field(factory=list)
 
 
 class StoppedError(Exception):
@@ -66,10 +48,11 @@ class WorkerPool:
         download: bool,
         ordered: bool,
         collecting: bool,
+        ending: Ending,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.phase: Phase = "running"
-        self.ending = Ending()
+        self.ending = ending
         self._requester = requester
         self._source = source
         self._group = group
@@ -124,9 +107,10 @@ class WorkerPool:
         for worker in self._workers:
             worker.cancel()
 
-    def leftovers(self) -> list[Outcome]:
-        """Remove and return the outcomes that nobody has read."""
-        return self._outbox.rest()
+    def keep_leftovers(self) -> None:
+        """Keep the outcomes that nobody has read."""
+        for outcome in self._outbox.rest():
+            self.ending.keep(outcome, awaited=self._collecting)
 
     def check(self, model: str) -> None:
         """Raise an error if this model must not be sent any more."""
@@ -141,8 +125,7 @@ class WorkerPool:
             return
         item.pulls = False
         self._source.lock.release()
-        running = self.phase == "running"
-        if not self._idle and running and not self._source.exhausted:
+        if self.phase == "running" and not (self._idle or self._source.exhausted):
             self._hire()
 
     def rest(self, item: "Item", *, resting: bool) -> None:
@@ -173,7 +156,11 @@ class WorkerPool:
         while (item := await self._pull(worker)) is not None:
             self._workers[worker] = item
             try:
-                await self._run_item(item)
+                await self._requester.finish(partial(self._run_item, item))
+            except asyncio.CancelledError:
+                if item.flight.left:  # it goes on in the background
+                    self._set_aside(item)
+                raise
             finally:
                 self._workers[worker] = None
                 if item.resting:
@@ -209,13 +196,18 @@ class WorkerPool:
             return None
         return item
 
-    async def _run_item(self, item: "Item") -> None:
+    async def _run_item(self, item: "Item", flight: Flight | None = None) -> None:
         picture = None
+        item.flight = flight or item.flight
         try:
             item.request = request = as_request(item.request)
             self.check(request.model)
             answer = await self._requester.answer(
-                request, ledger=item, ceiling=self._ceiling, batch=True
+                request,
+                ledger=item,
+                ceiling=self._ceiling,
+                batch=True,
+                flight=flight,
             )
             item.response = answer.response
             self._outbox.expect()
@@ -223,30 +215,28 @@ class WorkerPool:
                 picture = await self._requester.fetch(answer)
         except ZaiImagesError as error:
             self._heed(error, item)
-            self._outbox.put(item.failed(error), expected=item.response is not None)
+            self._deliver(item, item.failed(error))
         except StoppedError:
             self._set_aside(item)
         except asyncio.CancelledError:
             known = item.response is not None or not item.maybe_billed
-            if self.phase == "cancelled" or known:
+            if self.phase == "cancelled" or known or item.flight.left:
                 self._set_aside(item)
             else:
-                self._outbox.put(item.stopped_short(), expected=False)
+                self._deliver(item, item.stopped_short())
             raise
         except Exception as error:  # noqa: BLE001 - not ours, so it ends the run
             self._set_aside(item)
             self._crashed(error)
         else:
-            done = Done(
-                index=item.index,
-                request=request,
-                response=answer.response,
-                picture=picture,
-                queued=answer.queued,
-                latency=answer.latency,
-                attempts=answer.attempts,
-            )
-            self._outbox.put(done, expected=True)
+            self._deliver(item, item.done(answer, picture))
+
+    def _deliver(self, item: "Item", outcome: Outcome) -> None:
+        """Let the reader have an outcome, or keep it where the reader has left."""
+        if item.flight.left:
+            return self.ending.keep(outcome, awaited=self._collecting)
+        item.flight.sent = False  # it is handed over
+        return self._outbox.put(outcome, expected=item.response is not None)
 
     def _heed(self, error: ZaiImagesError, item: "Item") -> None:
         """Stop the batch or the model if the error asks for it."""
@@ -267,8 +257,8 @@ class WorkerPool:
             response=item.response,
             attempts=item.attempts,
         )
-        gone = item.maybe_billed or item.response is not None
-        (self.ending.abandoned if gone else self.ending.unsent).append(left)
+        gone = item.maybe_billed or item.response is not None or item.flight.left
+        self.ending.set_aside(left, gone=gone)
 
 
 class Item:
@@ -294,6 +284,7 @@ class Item:
         self._pool = pool
         self.index = index
         self.request = raw
+        self.flight = Flight()  # that nobody leaves, unless it is given another
         self._pulled_at = self._sent_at = pool.loop.time()
 
     @property
@@ -325,6 +316,18 @@ class Item:
         self._served += self.latency
         if billed == "no":
             self._pool.rest(self, resting=True)
+
+    def done(self, answer: Answer, picture: Picture | None) -> Done:
+        """Build the outcome of an item whose picture was made."""
+        return Done(
+            index=self.index,
+            request=answer.request,
+            response=answer.response,
+            picture=picture,
+            queued=answer.queued,
+            latency=answer.latency,
+            attempts=answer.attempts,
+        )
 
     def failed(self, error: ZaiImagesError) -> Failed:
         """Build the outcome of an item that ended in an error."""

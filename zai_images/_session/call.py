@@ -15,7 +15,8 @@ from zai_images._api.wire import encode
 from zai_images._limiter.gate import End, Verdict
 from zai_images._limiter.search import Place
 from zai_images._session.budget import Budget, Ledger
-from zai_images._session.resources import ModelContext
+from zai_images._session.flight import Flight
+from zai_images._session.resources import LoopResources, ModelContext
 from zai_images._session.retry import CallRetry, WaitBudget, retry_until_final
 
 _log = logging.getLogger("zai_images")
@@ -23,7 +24,11 @@ _log = logging.getLogger("zai_images")
 
 @attrs.define(kw_only=True)
 class Answer:
-    """A picture's answer, with its waiting, latency (seconds) and cost (US dollars)."""
+    """
+    A picture's answer, with its waiting, latency (seconds) and cost (US dollars).
+
+    `resources` are those it came by; `flight` is what its caller may leave, if it may.
+    """
 
     request: ImageRequest
     response: ImageResponse
@@ -31,6 +36,8 @@ class Answer:
     latency: float
     attempts: int
     cost: float | None
+    flight: Flight | None = None
+    resources: LoopResources | None = None
 
 
 @attrs.define
@@ -58,7 +65,8 @@ class Call:
     Each attempt takes a place and reserves its price; the ledger records it; it is
     sent; the ledger records the answer before anything decodes it; the answer is
     judged, and the ledger records the bill. `ceiling` is a batch's own bound on what is
-    in flight; `batch` lets single calls go first.
+    in flight; `batch` lets single calls go first; `flight` is told what its caller
+    needs to know to leave it.
     """
 
     _may_be_billed: ZaiImagesError | None = None
@@ -73,6 +81,7 @@ class Call:
         budget: Budget,
         ceiling: asyncio.Semaphore | None,
         batch: bool,
+        flight: Flight | None,
     ) -> None:
         self._request = request
         self._model = model
@@ -81,6 +90,7 @@ class Call:
         self._budget = budget
         self._ceiling = ceiling
         self._is_batch = batch
+        self._flight = flight
         self._body = encode(request)
         self._quality = str(request.quality)
         self._loop = asyncio.get_running_loop()
@@ -98,7 +108,7 @@ class Call:
     async def _try_again(self, failed: ZaiImagesError) -> Answer:
         """Retry after the first attempt failed with this error."""
         model, wait_budget = self._model, self._wait_budget
-        retry = CallRetry(model.retry, model.retry_budget, wait_budget)
+        retry = CallRetry(model.retry, model.retry_budget, wait_budget, self._flight)
         try:
             return await retry_until_final(
                 failed,
@@ -141,6 +151,8 @@ class Call:
             verdict = attempt.verdict(error)
             if isinstance(error, asyncio.CancelledError):
                 self._on_cancel(attempt)
+            if self._flight is not None:
+                self._flight.sent = False
             raise
         finally:
             self._leave(attempt, verdict)
@@ -181,6 +193,8 @@ class Call:
         def on_write() -> None:
             nonlocal sent_at
             attempt.billed = "maybe"
+            if self._flight is not None:
+                self._flight.sent = True
             attempt.place.at = sent_at = self._loop.time()
             self._announce(events.Sent, attempt=attempt.number)
 
@@ -216,6 +230,8 @@ class Call:
         self, attempt: _Attempt, response: ImageResponse, latency: float
     ) -> Answer:
         attempt.billed = "yes"
+        if self._flight is not None:
+            self._flight.response = response
         model = self._model
         if (links := len(response.images)) > 1:
             _log.warning(
@@ -234,6 +250,7 @@ class Call:
             latency=latency,
             attempts=attempt.number,
             cost=model.price,
+            flight=self._flight,
         )
 
     def _on_cancel(self, attempt: _Attempt) -> None:

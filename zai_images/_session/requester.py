@@ -1,7 +1,10 @@
 """The requester, through which sessions, batches and jobs have pictures made."""
 
 import asyncio
-from typing import Protocol
+import logging
+import weakref
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
@@ -17,13 +20,37 @@ from zai_images._redact import Secret
 from zai_images._session.budget import Budget, Ledger
 from zai_images._session.call import Answer, Call
 from zai_images._session.check import ServiceCheck, ServiceChecker
+from zai_images._session.flight import Flight, finish
 from zai_images._session.resources import LoopResources
 from zai_images._session.retry import RetryBudget, WaitBudget, retry_download
 from zai_images._session.stats import Counters, SessionStats
 
+T = TypeVar("T")
+
+_log = logging.getLogger("zai_images")
+
+
+class LastRun:
+    """The batch begun last: kept until nobody needs it, and found as long as it is."""
+
+    def __init__(self) -> None:
+        self._kept: object = None
+        self.get: Callable[[], object] = lambda: None
+
+    def begin(self, run: object) -> None:
+        """Keep a run in the place of an earlier one."""
+        self._kept, self.get = run, weakref.ref(run)
+
+    def let_go(self, run: object) -> None:
+        """Keep a run no longer; who holds it still finds it."""
+        if self._kept is run:
+            self._kept = None
+
 
 class Requester(Protocol):
     """The sender of a batch's requests: the session's, or a job's own."""
+
+    last_run: LastRun
 
     @property
     def config(self) -> SessionConfig:
@@ -37,8 +64,15 @@ class Requester(Protocol):
         ledger: Ledger,
         ceiling: asyncio.Semaphore | None = None,
         batch: bool = False,
+        flight: Flight | None = None,
     ) -> Answer:
         """Have one picture made; the arguments are those of `Call`."""
+        ...
+
+    def finish(
+        self, work: Callable[..., Coroutine[Any, Any, T]]
+    ) -> Coroutine[Any, Any, T]:
+        """Do work that may be given a `flight`, and so outlive its caller."""
         ...
 
     async def fetch(self, answer: Answer) -> Picture:
@@ -61,12 +95,14 @@ class SessionRequester:
         self.config = config
         self.resources: LoopResources | None = None
         self.closed = False
+        self.last_run = LastRun()
         self._last: LoopResources | None = None  # closed; it still knows its places
         self._http = http
         self._observer = observer
         self._counters = Counters()
         self._retry_budget = RetryBudget()
         self._budget = Budget(max_pictures, max_cost)
+        self._finishes = config.finishes_cancelled
         self._checker = ServiceChecker(config, self._counters.settled)
 
     async def open(self) -> LoopResources:
@@ -103,7 +139,10 @@ class SessionRequester:
     async def aclose(self) -> None:
         """Close the connections; a second time does nothing."""
         self.closed = True
-        await self.release()
+        try:
+            await self.release()
+        finally:
+            self.last_run.let_go(self.last_run.get())
 
     async def release(self) -> None:
         """Close the connections; the next call opens new ones unless closed."""
@@ -116,7 +155,7 @@ class SessionRequester:
         else:
             await resources.discard()
 
-    async def answer(
+    async def answer(  # noqa: PLR0913 - what a call is made of, all by keyword
         self,
         request: ImageRequest,
         *,
@@ -124,6 +163,7 @@ class SessionRequester:
         ceiling: asyncio.Semaphore | None = None,
         batch: bool = False,
         max_wait: float | None = None,
+        flight: Flight | None = None,
     ) -> Answer:
         """Have one picture made; see `Requester.answer`."""
         resources = self.resources
@@ -131,6 +171,8 @@ class SessionRequester:
             resources = await self.open()
         model = resources.model(request.model)
         self._budget.check_price(model.price)
+        if flight is not None:
+            flight.background, flight.request = resources.background, request
         call = Call(
             request,
             model=model,
@@ -141,14 +183,56 @@ class SessionRequester:
             budget=self._budget,
             ceiling=ceiling,
             batch=batch,
+            flight=flight,
         )
-        return await call.run()
+        answer = await call.run()
+        answer.resources = resources
+        return answer
+
+    async def picture(
+        self,
+        request: ImageRequest,
+        *,
+        max_wait: float | None = None,
+        flight: Flight | None = None,
+    ) -> Picture:
+        """Have one picture made, and fetch it."""
+        answer = await self.answer(request, max_wait=max_wait, flight=flight)
+        return await self.fetch(answer)
+
+    def finish(
+        self, work: Callable[..., Coroutine[Any, Any, T]]
+    ) -> Coroutine[Any, Any, T]:
+        """Do work, and finish what was sent of it even if its caller is cancelled."""
+        return finish(work, self._rescued) if self._finishes else work()
+
+    def _rescued(self, flight: Flight, error: Exception | None) -> None:
+        """Tell how a call ended that its caller had left."""
+        if (response := flight.response) is not None:
+            events.announce(
+                self._observer,
+                events.Rescued,
+                request=flight.request,
+                response=response,
+                picture=flight.picture,
+            )
+            if self._observer is None:
+                _log.warning(
+                    "A cancelled call brought a picture, which is paid for: %s. Give "
+                    "the session an observer and it gets this (events.Rescued).",
+                    masked(response.url),
+                )
+                _log.debug("The whole link of that picture: %s", response.url)
+        elif error is not None:
+            _log.warning("A cancelled call went on, and brought no picture: %s", error)
 
     async def fetch(self, answer: Answer) -> Picture:
         """Fetch the picture of an answer, and announce how that ended."""
         request = answer.request
         try:
-            picture = await self.download(answer.response.url, answer.response)
+            picture = await self.download(
+                answer.response.url, answer.response, answer.resources
+            )
         except asyncio.CancelledError:
             events.announce(
                 self._observer,
@@ -158,19 +242,26 @@ class SessionRequester:
                 response=answer.response,
             )
             raise
-        except ConfigurationError as error:
-            raise not_fetched(answer.response, "the session was closed") from error
         events.announce(
             self._observer, events.Downloaded, request=request, size=len(picture.data)
         )
-        return attrs.evolve(
+        picture = attrs.evolve(
             picture, request=request, latency=answer.latency, cost=answer.cost
         )
+        if answer.flight is not None:
+            answer.flight.picture = picture
+        return picture
 
-    async def download(self, url: str, response: ImageResponse | None) -> Picture:
+    async def download(
+        self,
+        url: str,
+        response: ImageResponse | None,
+        resources: LoopResources | None = None,
+    ) -> Picture:
         """Fetch a picture with retries, or raise `DownloadError` with the paid link."""
         url = Secret(url)  # it may be signed, and a traceback may show this frame
-        resources = await self.open()
+        # Those of an answer serve it while its session waits for it to close.
+        resources = resources or await self.open()
 
         async def once() -> Picture:
             async with resources.downloads:  # not held in the pause between two tries

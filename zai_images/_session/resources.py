@@ -20,6 +20,7 @@ from zai_images._limiter.policy import (
     FixedPolicy,
     LimitPolicy,
 )
+from zai_images._session.flight import Background
 from zai_images._session.retry import RetryBudget
 from zai_images._session.stats import Counters, ModelStats
 
@@ -54,6 +55,7 @@ class LoopResources:
         self.loop = asyncio.get_running_loop()
         self.transport = open_transport(config, http)
         self.downloader = Downloader(config)
+        self.background = Background()
         self.downloads = asyncio.Semaphore(config.max_downloads)
         self._config = config
         self._observer = observer
@@ -134,13 +136,19 @@ class LoopResources:
         """
         if not self.loop.is_closed():
             return  # somebody may still run it; its objects warn for themselves
-        await self.aclose()
+        await self._close()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
 
     async def aclose(self) -> None:
-        """Close both pools, even if closing the first one fails."""
+        """Wait for what goes on in the background, then close both pools."""
+        try:
+            await self.background.drain()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
         try:
             await self.downloader.aclose()
         finally:

@@ -27,6 +27,7 @@ from zai_images._api.errors import (
 from zai_images._config import RetryPolicy
 from zai_images._http.deadline import within
 from zai_images._http.downloader import FetchError
+from zai_images._session.flight import Flight
 
 T = TypeVar("T")
 
@@ -117,16 +118,23 @@ class CallRetry:
     """The decisions of one call about each of its failures."""
 
     def __init__(
-        self, policy: RetryPolicy, budget: RetryBudget, wait_budget: WaitBudget
+        self,
+        policy: RetryPolicy,
+        budget: RetryBudget,
+        wait_budget: WaitBudget,
+        flight: Flight | None = None,
     ) -> None:
         self._policy = policy
         self._budget = budget
         self._wait_budget = wait_budget
+        self._flight = flight
         self._tries: dict[type, int] = {}
 
     def again(self, error: BaseException) -> bool:
         """Tell whether the request is sent once more after this."""
         match error:
+            case _ if self._flight is not None and self._flight.left:
+                pass  # nobody waits for it
             case RateLimitedError(code=code) if code in CODES:
                 return self._wait_for(error)
             case RateLimitedError():

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self
 
 import attrs
@@ -143,7 +144,9 @@ class ImageSession:
             model=model,
             extra=extra,
         )
-        return (await self._requester.answer(request, max_wait=max_wait)).response
+        requester = self._requester
+        work = partial(requester.answer, request, max_wait=max_wait)
+        return (await requester.finish(work)).response
 
     async def download(self, response_or_url: ImageResponse | str) -> Picture:
         """
@@ -182,8 +185,9 @@ class ImageSession:
             model=model,
             extra=extra,
         )
-        answer = await self._requester.answer(request, max_wait=max_wait)
-        return await self._requester.fetch(answer)
+        requester = self._requester
+        work = partial(requester.picture, request, max_wait=max_wait)
+        return await requester.finish(work)
 
     async def check(self) -> ServiceCheck:
         """
@@ -192,6 +196,16 @@ class ImageSession:
         It takes no place and 30 seconds at most. Only a closed session is an error.
         """
         return await self._requester.check()
+
+    @property
+    def last_run(self) -> Any:  # noqa: ANN401 - a BatchRun, which stands above this floor
+        """
+        The `BatchRun` begun last, or None: its `finished`, `abandoned`, `unsent`.
+
+        It is kept until the next run or `aclose`; one that ended normally is here only
+        as long as somebody else has it.
+        """
+        return self._requester.last_run.get()
 
     def stats(self) -> SessionStats:
         """Return what the session has done and what it knows."""

@@ -7,9 +7,10 @@ journal among the ledgers of its calls. So a job needs no workers of its own.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from functools import partial
+from typing import Any, TypeVar
 
 import attrs
 
@@ -26,7 +27,8 @@ from zai_images._picture.picture import Picture
 from zai_images._redact import redact
 from zai_images._session.budget import Ledger
 from zai_images._session.call import Answer
-from zai_images._session.requester import Requester
+from zai_images._session.flight import Flight
+from zai_images._session.requester import LastRun, Requester
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._journal.steps import (
     Attempt,
@@ -39,6 +41,8 @@ from zai_images.jobs._journal.steps import (
 )
 from zai_images.jobs._journal.writer import Writer
 from zai_images.jobs._overflow import Overflow
+
+T = TypeVar("T")
 
 
 class WriteAheadLog:
@@ -254,6 +258,13 @@ class JournaledRequester:
         self._requester = requester
         self._log = log
         self._failures = failures
+        self.last_run = LastRun()  # its outcomes are in the journal
+
+    def finish(
+        self, work: Callable[..., Coroutine[Any, Any, T]]
+    ) -> Coroutine[Any, Any, T]:
+        """Do work that ends with its caller: the journal is closed after that."""
+        return work()
 
     async def answer(
         self,
@@ -262,6 +273,7 @@ class JournaledRequester:
         ledger: Ledger,
         ceiling: asyncio.Semaphore | None = None,
         batch: bool = False,
+        flight: Flight | None = None,
     ) -> Answer:
         """Get one picture made, with the journal's entry among the call's ledgers."""
         number = request.id
@@ -275,6 +287,7 @@ class JournaledRequester:
                 ledger=JournalLedger(self._log, ledger, number),
                 ceiling=ceiling,
                 batch=batch,
+                flight=flight,
             )
         except ZaiImagesError as error:
             failed = error.stops != "everything"
