@@ -52,6 +52,7 @@ class Life:
         died: It was cut off, so that its last step is uncertain.
         still: Nothing may be sent or fetched in it.
         never: What it may not say.
+        asked: Another run resent the unknown, as it was asked, when this one had ended.
         others: Further runs that it was met by.
     """
 
@@ -70,6 +71,7 @@ class Life:
     died: bool = False
     still: bool = False
     never: str | None = None
+    asked: bool = False
     others: list[Ran] = attrs.field(factory=list)
 
     @property

@@ -116,6 +116,7 @@ def _second(game: Round, life: Life, what: str, pid: int) -> None:
         if "stopped" in what:
             send(pid, signal.SIGCONT)
     life.others.append(ran)
+    life.asked = ("retry" in what or "resends" in what) and ran.code != IN_USE
     if "kill" in what:
         assert ran.code != IN_USE, f"a dead run keeps its folder: {ran.err}"
     elif "stopped" in what:  # it may have been stopped within a commit

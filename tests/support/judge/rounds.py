@@ -127,6 +127,8 @@ class Round:
         for action in reversed(life.after):
             action()
         self.wait()
+        if life.asked:
+            asked += self.unknown_since(before)
         died = life.died or ran.killed or life.signals > 1
         self.check(died=died, asked=asked)
         self.check_ended(life, ran, before)
@@ -186,6 +188,14 @@ class Round:
         if life.told.get("host") is None:  # what lies beside the journal is no question
             found -= self.books.beside(self.trial.case.bill().entries, self.found)
         return found
+
+    def unknown_since(self, before: Bill) -> Counter[str]:
+        """Count the requests since then whose end no client could know."""
+        return Counter(
+            entry["prompt"]
+            for entry in self.trial.case.bill().entries[len(before.entries) :]
+            if not verdicts.is_free(entry["verdict"]) and not entry["answered"]
+        )
 
     def wait(self) -> None:
         """Wait until the service has no request at work any more."""
