@@ -147,7 +147,7 @@ class Inventory:
         """Find what is not where it was, and note the rest as missing."""
         gone = [one for one in await self._match(shards) if one.seen != "missing"]
         if gone:
-            await self._writer.do(see((one, one.path, "missing") for one in gone))
+            await self._writer.do(see([(one, one.path, "missing") for one in gone]))
 
     async def _match(self, shards: int) -> list[Recorded]:
         """Find missing files by their hashes; returns those that are nowhere."""
@@ -156,7 +156,7 @@ class Inventory:
             return []
         found = await asyncio.to_thread(self._found, missing, shards)
         if found:
-            await self._writer.do(see((one, path, None) for one, path in found))
+            await self._writer.do(see([(one, path, None) for one, path in found]))
         there = {one.number for one, _ in found}
         return [one for one in missing if one.number not in there]
 

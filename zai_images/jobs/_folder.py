@@ -83,9 +83,8 @@ class JobFolder:
         pictures = self.path / PICTURES
         if not self.journal.exists():
             # A process that was killed while it made the job leaves them empty.
-            strangers |= (
-                {PICTURES} if pictures.exists() and any(pictures.iterdir()) else set()
-            )
+            if pictures.exists() and any(pictures.iterdir()):
+                strangers.add(PICTURES)
             if strangers:
                 raise JobError(
                     f"{self._shown} is no job's folder: it has no {JOURNAL}, and holds "
@@ -193,37 +192,28 @@ class JobFolder:
 
     def files(self, shard: int) -> dict[str, int]:
         """List the files of a shard with their sizes, by paths within the folder."""
-        return dict(self._files_in(self.path / PICTURES / f"{shard:03d}"))
+        return dict(self._files_in(self.path / _name_of(shard)))
 
     def other_files(self, shards: int) -> Iterator[tuple[str, int]]:
         """List the files that are in none of so many shards, as `files` does."""
-        known = {f"{PICTURES}/{shard:03d}" for shard in range(shards)}
-        folders = [self.path]
-        while folders:
-            folder = folders.pop()
-            with suppress(OSError), os.scandir(folder) as entries:
-                folders += [
-                    Path(entry.path)
-                    for entry in entries
-                    if entry.is_dir(follow_symlinks=False)
-                ]
-            if folder.relative_to(self.path).as_posix() not in known:
+        known = {self.path / _name_of(shard) for shard in range(shards)}
+        for name, _, _ in os.walk(self.path, onerror=_raise_unless_gone):
+            folder = Path(name)
+            if folder not in known:
                 yield from self._files_in(folder)
 
     def _files_in(self, folder: Path) -> Iterator[tuple[str, int]]:
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_file() and entry.name not in _OURS:
-                        path = Path(entry.path).relative_to(self.path)
-                        yield path.as_posix(), entry.stat().st_size
-        except FileNotFoundError:
-            pass
+        with suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_file() and entry.name not in _OURS:
+                    path = Path(entry.path).relative_to(self.path)
+                    yield path.as_posix(), entry.stat().st_size
 
     def away(self, shards: int) -> list[int]:
         """List the shards whose folders are not there."""
-        names = (self.path / PICTURES / f"{shard:03d}" for shard in range(shards))
-        return [shard for shard, name in enumerate(names) if not name.is_dir()]
+        return [
+            one for one in range(shards) if not (self.path / _name_of(one)).is_dir()
+        ]
 
     def prepare(self) -> None:
         """
@@ -249,6 +239,15 @@ class JobFolder:
                         Path(entry.path).unlink(missing_ok=True)
 
 
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 def shard_of(number: int) -> str:
     """Name the folder of an item's file, so that none holds more than a thousand."""
-    return f"{PICTURES}/{(number - 1) // SHARD:03d}"
+    return _name_of((number - 1) // SHARD)
+
+
+def _name_of(shard: int) -> str:
+    return f"{PICTURES}/{shard:03d}"

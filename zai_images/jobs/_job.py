@@ -1,7 +1,6 @@
 """A durable job: a folder whose work goes on wherever it was left."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from functools import partial
 from os import PathLike
@@ -17,11 +16,10 @@ from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._folder import JobFolder
 from zai_images.jobs._input.files import InputCheck, PromptFile
 from zai_images.jobs._input.intake import ingest, refusal
-from zai_images.jobs._input.plan import OnBad, Price, plan, plan_new
+from zai_images.jobs._input.plan import OnBad, Price, no_states, plan
 from zai_images.jobs._input.sources import found_in
 from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._names import DEFAULT_NAME, NameTemplate
-from zai_images.jobs._overflow import Overflow
 from zai_images.jobs._report import (
     Damage,
     JobPlan,
@@ -142,7 +140,7 @@ class ImageJob:
         if repeat < 1:
             raise InvalidRequestError(f"repeat: cannot be {repeat}; use 1 or more")
         self._refuse_if_busy()
-        self._store.refuse_closed()
+        self._store.opened()
         self._taking = True
         try:
             return await ingest(
@@ -187,7 +185,10 @@ class ImageJob:
         on_bad: OnBad | None = None,
     ) -> JobPlan:
         """Tell what a run in a new folder would do; the rest is as with `plan`."""
-        return await plan_new(requests, price=price, repeat=repeat, on_bad=on_bad)
+        found = found_in(requests)
+        return await asyncio.to_thread(
+            plan, no_states, found, repeat=repeat, price=price, on_bad=on_bad
+        )
 
     async def run(  # noqa: PLR0913 - what a run may be told, by keyword
         self,
@@ -266,7 +267,6 @@ class ImageJob:
         run = self._running = JobRun(
             session=session,
             store=self._store,
-            overflow=Overflow(self._store.folder.path, await self._name_of_job()),
             names=self._names,
             observer=self._observer,
             wanted=wanted,
@@ -285,14 +285,6 @@ class ImageJob:
             unwritten=run.unwritten,
             elapsed=loop.time() - begun,
         )
-
-    async def _name_of_job(self) -> str:
-        """Return the job's own name, which no other has."""
-        name: str | None = await self._store.read(queries.fact("name"))
-        if name is None:
-            name = secrets.token_hex(8)
-            await self._store.do(steps.note("name", name))
-        return name
 
     async def _counted(self) -> JobStatus:
         try:

@@ -118,7 +118,7 @@ class Store:
             JobError: The job is not open, or only to be looked at.
         """
         _ = self.ownership
-        return self._opened()
+        return self.opened()
 
     async def read(self, step: Step[T]) -> T:
         """
@@ -128,7 +128,7 @@ class Store:
             JobError: The job is not open.
             DiskError: The disk does not let us.
         """
-        return await self._opened().do(step, "read")
+        return await self.opened().do(step, "read")
 
     async def do(self, step: Step[T]) -> T:
         """
@@ -138,18 +138,15 @@ class Store:
             JobError: The job is not open, or another run's by now.
             DiskError: The disk does not take it.
         """
-        return await self._opened().do(step)
+        return await self.opened().do(step)
 
-    def refuse_closed(self) -> None:
+    def opened(self) -> Writer:
         """
-        Check that the job is open.
+        Return the journal's thread, if only to read.
 
         Raises:
-            JobError: It is not.
+            JobError: The job is not open.
         """
-        self._opened()
-
-    def _opened(self) -> Writer:
         if self._writer is None:
             raise JobError(
                 "This job is not open. Nothing was sent; use "

@@ -5,7 +5,7 @@ One line at a time is in memory. What grows with the file is a table of the ids 
 were given, some 100 bytes each: without it nobody can tell that no two are alike.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -122,6 +122,39 @@ class InputCheck:
     unchanged: bool = False
 
 
+class Tally:
+    """The counts of an input while it is read."""
+
+    def __init__(self) -> None:
+        self._bad: list[BadLine] = []
+        self._bad_lines = 0
+        self._models: set[str] = set()
+
+    def good(self, found: Iterable[ImageRequest | BadLine]) -> Iterator[ImageRequest]:
+        """Let requests through, and note what cannot be used."""
+        for one in found:
+            if not isinstance(one, BadLine):
+                self._models.add(one.model)
+                yield one
+                continue
+            self._bad_lines += 1
+            if len(self._bad) < SHOWN:
+                self._bad.append(one)
+
+    def result(
+        self, requests: int, *, ignored: tuple[str, ...] = (), duplicates: int = 0
+    ) -> InputCheck:
+        """Sum up what was read."""
+        return InputCheck(
+            requests=requests,
+            bad=tuple(self._bad),
+            bad_lines=self._bad_lines,
+            models=frozenset(self._models),
+            ignored=ignored,
+            duplicates=duplicates,
+        )
+
+
 def read_requests(file: PromptFile) -> Iterator[ImageRequest | BadLine]:
     """
     Read the requests one by one, and in their place what is wrong with a line.
@@ -172,24 +205,9 @@ def check_requests(file: PromptFile) -> InputCheck:
         InvalidRequestError: The file as a whole cannot be read.
         OSError: It cannot be opened.
     """
-    good = bad = 0
-    shown: list[BadLine] = []
-    models: set[str] = set()
-    for found in read_requests(file):
-        if not isinstance(found, BadLine):
-            good += 1
-            models.add(found.model)
-            continue
-        bad += 1
-        if len(shown) < SHOWN:
-            shown.append(found)
-    return InputCheck(
-        requests=good,
-        bad=tuple(shown),
-        bad_lines=bad,
-        models=frozenset(models),
-        ignored=ignored_columns(file),
-    )
+    tally = Tally()
+    requests = sum(1 for _ in tally.good(read_requests(file)))
+    return tally.result(requests, ignored=ignored_columns(file))
 
 
 def ignored_columns(file: PromptFile) -> tuple[str, ...]:

@@ -17,9 +17,9 @@ from zai_images._api.errors import InvalidRequestError
 from zai_images._api.wire import encode
 from zai_images._batch.source import Requests
 from zai_images.jobs._input.files import (
-    SHOWN,
     InputCheck,
     PromptFile,
+    Tally,
     ignored_columns,
     read_requests,
 )
@@ -28,7 +28,7 @@ from zai_images.jobs._input.keys import Keys
 from zai_images.jobs._input.sources import Found, blocks
 from zai_images.jobs._journal import input_steps, queries
 from zai_images.jobs._journal.input_steps import INPUT, Row
-from zai_images.jobs._journal.schema import Connection, Step
+from zai_images.jobs._journal.schema import Connection, on_journal
 from zai_images.jobs._store import Store
 
 _PART = 2**20  # bytes hashed at once
@@ -45,20 +45,12 @@ class Intake:
     def __init__(self, repeat: int = 1) -> None:
         self._repeat = repeat
         self._keys = Keys()
+        self._tally = Tally()
         self._position = 0
-        self._bad: list[BadLine] = []
-        self._bad_lines = 0
-        self._models: set[str] = set()
 
     def rows(self, found: Iterable[Found]) -> Iterator[Row]:
         """Make rows of requests, and count what cannot be used."""
-        for one in found:
-            if isinstance(one, BadLine):
-                self._bad_lines += 1
-                if len(self._bad) < SHOWN:
-                    self._bad.append(one)
-                continue
-            self._models.add(one.model)
+        for one in self._tally.good(found):
             body = encode(one)
             caller_id = json.dumps(one.id)
             for again in range(self._repeat):
@@ -68,13 +60,8 @@ class Intake:
 
     def result(self, ignored: tuple[str, ...] = ()) -> InputCheck:
         """Sum up what was read."""
-        return InputCheck(
-            requests=self._position,
-            bad=tuple(self._bad),
-            bad_lines=self._bad_lines,
-            models=frozenset(self._models),
-            ignored=ignored,
-            duplicates=self._keys.duplicates,
+        return self._tally.result(
+            self._position, ignored=ignored, duplicates=self._keys.duplicates
         )
 
 
@@ -106,34 +93,31 @@ async def ingest(
     return found
 
 
+@on_journal
 def _ingest_file(
-    file: PromptFile, *, repeat: int, skip_invalid: bool
-) -> Step[InputCheck]:
+    connection: Connection, file: PromptFile, *, repeat: int, skip_invalid: bool
+) -> InputCheck:
     """
     Take a file in, as one step; skipped where neither it nor the wish has changed.
 
     Where a line cannot be used and `skip_invalid` is not set nothing is taken in.
     """
+    mark = _fingerprint(file, repeat)
+    known = _known(queries.fact(INPUT)(connection), mark)
+    if known is not None:
+        return known
+    intake = Intake(repeat)
 
-    def step(connection: Connection) -> InputCheck:
-        mark = _fingerprint(file, repeat)
-        known = _known(queries.fact(INPUT)(connection), mark)
-        if known is not None:
-            return known
-        intake = Intake(repeat)
+    @cache
+    def found() -> InputCheck:
+        return intake.result(ignored_columns(file))
 
-        @cache
-        def found() -> InputCheck:
-            return intake.result(ignored_columns(file))
+    def noted() -> Mapping[str, Any] | None:
+        good = skip_invalid or not found().bad_lines
+        return _noted(found(), mark) if good else None
 
-        def noted() -> Mapping[str, Any] | None:
-            good = skip_invalid or not found().bad_lines
-            return _noted(found(), mark) if good else None
-
-        input_steps.add_whole(intake.rows(read_requests(file)), noted)(connection)
-        return found()
-
-    return step
+    input_steps.add_whole(intake.rows(read_requests(file)), noted)(connection)
+    return found()
 
 
 def _fingerprint(file: PromptFile, repeat: int) -> Mapping[str, Any]:
@@ -160,15 +144,10 @@ def _known(noted: Any, mark: Mapping[str, Any]) -> InputCheck | None:  # noqa: A
     if noted is None or noted["mark"] != mark:
         return None
     fields = noted["found"]
-    return InputCheck(
-        requests=fields["requests"],
-        bad=tuple(BadLine(**one) for one in fields["bad"]),
-        bad_lines=fields["bad_lines"],
-        models=frozenset(fields["models"]),
-        ignored=tuple(fields["ignored"]),
-        duplicates=fields["duplicates"],
-        unchanged=True,
-    )
+    fields["bad"] = tuple(BadLine(**one) for one in fields["bad"])
+    fields["models"] = frozenset(fields["models"])
+    fields["ignored"] = tuple(fields["ignored"])
+    return InputCheck(**fields | {"unchanged": True})
 
 
 def refusal(found: InputCheck) -> InvalidRequestError:

@@ -1,16 +1,13 @@
 """What a run would do, told without doing it."""
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from itertools import islice
 
-from zai_images.jobs._input.files import PromptFile
 from zai_images.jobs._input.formats import BadLine
 from zai_images.jobs._input.intake import Intake
-from zai_images.jobs._input.sources import Found, found_in
-from zai_images.jobs._journal.input_steps import Row
+from zai_images.jobs._input.sources import Found
 from zai_images.jobs._journal.queries import StatesOf
 from zai_images.jobs._report import JobPlan
 from zai_images.jobs._states import State
@@ -20,27 +17,8 @@ Price = Callable[[str], float | None]
 OnBad = Callable[[BadLine], None]
 
 
-async def plan_new(
-    requests: PromptFile | Iterable[Any],
-    *,
-    price: Price,
-    repeat: int = 1,
-    on_bad: OnBad | None = None,
-) -> JobPlan:
-    """
-    Tell what a run in a new folder would do; see `ImageJob.plan`.
-
-    Raises:
-        InvalidRequestError: The file as a whole cannot be read.
-        OSError: It cannot be opened.
-    """
-    found = found_in(requests)
-    return await asyncio.to_thread(
-        plan, _no_states, found, repeat=repeat, price=price, on_bad=on_bad
-    )
-
-
-def _no_states(_: Sequence[bytes]) -> dict[bytes, State]:
+def no_states(_: Sequence[bytes]) -> dict[bytes, State]:
+    """Say that no item is known, as of a new folder."""
     return {}
 
 
@@ -63,7 +41,8 @@ def plan(
 
     states: Counter[State] = Counter()
     models: Counter[tuple[str, str]] = Counter()
-    for block in _blocks(intake.rows(heard())):
+    rows = intake.rows(heard())
+    while block := list(islice(rows, _BLOCK)):
         known = states_of([row[0] for row in block])
         for key, _, body, _ in block:
             state = known.get(key, State.PENDING)
@@ -84,13 +63,3 @@ def plan(
         if known_prices
         else None,
     )
-
-
-def _blocks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    block: list[Row] = []
-    for row in rows:
-        block.append(row)
-        if len(block) == _BLOCK:
-            yield block
-            block = []
-    yield block

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from zai_images.jobs._journal.schema import Connection, Step
+from zai_images.jobs._journal.schema import Connection, on_journal
 from zai_images.jobs._journal.steps import WANTED, note
 
 INPUT = "input"  # the fact that names the latest input, where it is a file
@@ -40,65 +40,60 @@ def _finish(connection: Connection) -> None:
     connection.execute(_DROP)
 
 
-def add_whole(rows: Iterable[Row], noted: Callable[[], Any]) -> Step[None]:
+@on_journal
+def add_whole(
+    connection: Connection, rows: Iterable[Row], noted: Callable[[], Any]
+) -> None:
     """
     Add the items of an input, or find them, while it is read.
 
     Args:
+        connection: The journal's.
         rows: The input, read to its end within the step.
         noted: Asked then; what to note of the input, and None to take nothing in.
     """
-
-    def step(connection: Connection) -> None:
-        connection.execute("SAVEPOINT intake")
-        try:
-            _begin(connection)
-            connection.executemany(_ADD, rows)
-            about = noted()
-            if about is None:
-                connection.execute("ROLLBACK TO intake")
-            else:
-                _finish(connection)
-                note(INPUT, about)(connection)
-        except BaseException:
+    connection.execute("SAVEPOINT intake")
+    try:
+        _begin(connection)
+        connection.executemany(_ADD, rows)
+        about = noted()
+        if about is None:
             connection.execute("ROLLBACK TO intake")
-            raise
-        finally:
-            connection.execute("RELEASE intake")
+        else:
+            _finish(connection)
+            note(INPUT, about)(connection)
+    except BaseException:
+        connection.execute("ROLLBACK TO intake")
+        raise
+    finally:
+        connection.execute("RELEASE intake")
 
-    return step
 
-
-def stage(rows: Sequence[Row], *, first: bool) -> Step[None]:
+@on_journal
+def stage(connection: Connection, rows: Sequence[Row], *, first: bool) -> None:
     """Put rows aside where they take no memory; the first begin with none."""
-
-    def step(connection: Connection) -> None:
-        if first:
-            drop_staged(connection)
-            connection.execute("CREATE TEMP TABLE staged (key, position, body, id)")
-        connection.executemany("INSERT INTO staged VALUES (?, ?, ?, ?)", rows)
-
-    return step
+    if first:
+        drop_staged(connection)
+        connection.execute("CREATE TEMP TABLE staged (key, position, body, id)")
+    connection.executemany("INSERT INTO staged VALUES (?, ?, ?, ?)", rows)
 
 
-def add_all(rows: Sequence[Row], *, staged: bool) -> Step[None]:
+@on_journal
+def add_all(connection: Connection, rows: Sequence[Row], *, staged: bool) -> None:
     """
     Add the items of an input, or find them: all of them or, by a crash, none.
 
     Args:
+        connection: The journal's.
         rows: The last of the input.
         staged: Whether those before them were put aside.
     """
-
-    def step(connection: Connection) -> None:
-        _begin(connection)
-        if staged:
-            connection.execute(_ADD_STAGED)
-            drop_staged(connection)
-        connection.executemany(_ADD, rows)
-        _finish(connection)
-
-    return step
+    _begin(connection)
+    if staged:
+        connection.execute(_ADD_STAGED)
+        drop_staged(connection)
+    connection.executemany(_ADD, rows)
+    _finish(connection)
 
 
 def drop_staged(connection: Connection) -> None:

@@ -10,21 +10,18 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from zai_images._api.response import RawResponse
-from zai_images.jobs._journal.schema import Connection, Step
+from zai_images.jobs._journal.schema import Connection, on_journal
 from zai_images.jobs._report import JobRecord, JobStatus, Spend
 from zai_images.jobs._states import State
 
 SHARD = 1000  # files in one folder
 T = TypeVar("T")
 StatesOf = Callable[[Sequence[bytes]], dict[bytes, State]]
-_FIELDS = (
-    *("number", "key", "state", "id", "body", "attempts", "billed", "maybe", "cost"),
-    *("error", "code", "latency", "path", "size", "sha256", "seen", "saved_at"),
-)
 _RECORD = (
-    "number, key, state, id, body, sends, billed, maybe, cost, error, code, latency, "
-    "path, size, sha256, seen, at"
+    "number, key, state, id, body, sends AS attempts, billed, maybe, cost, error, "
+    "code, latency, path, size, sha256, seen, at AS saved_at"
 )
+_RECORDED = "SELECT number, path, size, sha256, seen FROM pictures"
 # Of an item that is paid: none of its links gives a picture any more.
 _DEAD = (
     "NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.number=items.number "
@@ -51,34 +48,28 @@ class Kept:
     raw: RawResponse
 
 
+@on_journal
 def pending_after(
-    position: tuple[int, int], most: int, *, wanted: int
-) -> Step[list[tuple[int, Item]]]:
+    connection: Connection, position: tuple[int, int], most: int, *, wanted: int
+) -> list[tuple[int, Item]]:
     """Read the next items to send, with their positions in the input."""
-
-    def step(connection: Connection) -> list[tuple[int, Item]]:
-        rows = connection.execute(
-            "SELECT position, number, key, id, body FROM items WHERE state='pending' "
-            "AND (position, number) > (?, ?) AND wanted >= ? "
-            "ORDER BY position, number LIMIT ?",
-            (*position, wanted, most),
-        )
-        return [(at, _item(*row)) for at, *row in rows]
-
-    return step
+    rows = connection.execute(
+        "SELECT position, number, key, id, body FROM items WHERE state='pending' "
+        "AND (position, number) > (?, ?) AND wanted >= ? "
+        "ORDER BY position, number LIMIT ?",
+        (*position, wanted, most),
+    )
+    return [(at, _item(*row)) for at, *row in rows]
 
 
-def items(numbers: Sequence[int]) -> Step[list[Item]]:
+@on_journal
+def items(connection: Connection, numbers: Sequence[int]) -> list[Item]:
     """Read what items are."""
-
-    def step(connection: Connection) -> list[Item]:
-        rows = connection.execute(
-            f"SELECT number, key, id, body FROM items WHERE number IN ({_marks(numbers)})",  # noqa: S608, E501 - question marks
-            numbers,
-        )
-        return [_item(*row) for row in rows]
-
-    return step
+    rows = connection.execute(
+        f"SELECT number, key, id, body FROM items WHERE number IN ({_marks(numbers)})",  # noqa: S608 - question marks
+        numbers,
+    )
+    return [_item(*row) for row in rows]
 
 
 def _item(number: int, key: bytes, caller_id: str, body: str) -> Item:
@@ -89,20 +80,19 @@ def _marks(some: Sequence[object]) -> str:
     return ", ".join("?" * len(some))
 
 
-def unspent(kind: Literal["unknown", "dead"], *, wanted: int) -> Step[list[int]]:
+@on_journal
+def unspent(
+    connection: Connection, kind: Literal["unknown", "dead"], *, wanted: int
+) -> list[int]:
     """List what may be sent once more: unknown, or paid for with links that died."""
     where = {"unknown": "state='unknown'", "dead": f"state='answered' AND {_DEAD}"}
-
-    def step(connection: Connection) -> list[int]:
-        rows = connection.execute(
-            f"SELECT number FROM items WHERE {where[kind]} AND wanted>=? "  # noqa: S608 - our own words
-            "AND NOT EXISTS (SELECT 1 FROM attempts WHERE again "
-            "AND attempts.number=items.number) ORDER BY position, number",
-            (wanted,),
-        )
-        return [number for (number,) in rows]
-
-    return step
+    rows = connection.execute(
+        f"SELECT number FROM items WHERE {where[kind]} AND wanted>=? "  # noqa: S608 - our own words
+        "AND NOT EXISTS (SELECT 1 FROM attempts WHERE again "
+        "AND attempts.number=items.number) ORDER BY position, number",
+        (wanted,),
+    )
+    return [number for (number,) in rows]
 
 
 def answered(connection: Connection) -> "array[int]":
@@ -111,26 +101,25 @@ def answered(connection: Connection) -> "array[int]":
     return array("q", (number for (number,) in rows))
 
 
-def kept(numbers: Sequence[int]) -> Step[list[tuple[Item, list[Kept]]]]:
+@on_journal
+def kept(
+    connection: Connection, numbers: Sequence[int]
+) -> list[tuple[Item, list[Kept]]]:
     """Read the paid answers of items that have no file, the earliest first."""
-
-    def step(connection: Connection) -> list[tuple[Item, list[Kept]]]:
-        found: dict[int, list[Kept]] = {number: [] for number in numbers}
-        for number, *row in connection.execute(
-            "SELECT number, id, answered, status, request_id, body FROM attempts "  # noqa: S608 - question marks
-            f"WHERE billed='yes' AND number IN ({_marks(numbers)}) ORDER BY id",
-            numbers,
-        ):
-            attempt, at, status, request_id, body = row
-            raw = RawResponse(status=status, request_id=request_id, body=body)
-            found[number].append(Kept(attempt=attempt, at=at, raw=raw))
-        return [
-            (one, found[one.number])
-            for one in items(numbers)(connection)
-            if found[one.number]
-        ]
-
-    return step
+    found: dict[int, list[Kept]] = {number: [] for number in numbers}
+    for number, *row in connection.execute(
+        "SELECT number, id, answered, status, request_id, body FROM attempts "  # noqa: S608 - question marks
+        f"WHERE billed='yes' AND number IN ({_marks(numbers)}) ORDER BY id",
+        numbers,
+    ):
+        attempt, at, status, request_id, body = row
+        raw = RawResponse(status=status, request_id=request_id, body=body)
+        found[number].append(Kept(attempt=attempt, at=at, raw=raw))
+    return [
+        (one, found[one.number])
+        for one in items(numbers)(connection)
+        if found[one.number]
+    ]
 
 
 def shards(connection: Connection) -> int:
@@ -150,50 +139,37 @@ class Recorded:
     seen: str | None
 
 
-def recorded(shard: int) -> Step[list[Recorded]]:
+@on_journal
+def recorded(connection: Connection, shard: int) -> list[Recorded]:
     """Read what is recorded of the files of a thousand items."""
-
-    def step(connection: Connection) -> list[Recorded]:
-        rows = connection.execute(
-            "SELECT number, path, size, sha256, seen FROM pictures "
-            "WHERE number BETWEEN ? AND ?",
-            (shard * SHARD + 1, (shard + 1) * SHARD),
-        )
-        return [Recorded(*row) for row in rows]
-
-    return step
+    first = shard * SHARD + 1
+    rows = connection.execute(
+        f"{_RECORDED} WHERE number BETWEEN ? AND ?", (first, first + SHARD - 1)
+    )
+    return [Recorded(*row) for row in rows]
 
 
-def is_path_used(path: str, number: int) -> Step[bool]:
+@on_journal
+def is_path_used(connection: Connection, path: str, number: int) -> bool:
     """Tell whether another item has a file of this name."""
-
-    def step(connection: Connection) -> bool:
-        found = connection.execute(
-            "SELECT 1 FROM pictures WHERE path=? AND number<>?", (path, number)
-        )
-        return found.fetchone() is not None
-
-    return step
+    found = connection.execute(
+        "SELECT 1 FROM pictures WHERE path=? AND number<>?", (path, number)
+    )
+    return found.fetchone() is not None
 
 
-def fact(name: str) -> Step[Any]:
+@on_journal
+def fact(connection: Connection, name: str) -> Any:  # noqa: ANN401 - any JSON value
     """Read a fact about the job as a whole; None where it was never noted."""
-
-    def step(connection: Connection) -> Any:  # noqa: ANN401 - any JSON value
-        found = connection.execute("SELECT value FROM job WHERE name=?", (name,))
-        row = found.fetchone()
-        return None if row is None else json.loads(row[0])
-
-    return step
+    found = connection.execute("SELECT value FROM job WHERE name=?", (name,))
+    row = found.fetchone()
+    return None if row is None else json.loads(row[0])
 
 
-def asking_states(work: Callable[[StatesOf], T]) -> Step[T]:
+@on_journal
+def asking_states(connection: Connection, work: Callable[[StatesOf], T]) -> T:
     """Do work that asks, block by block, for the states of items by their keys."""
-
-    def step(connection: Connection) -> T:
-        return work(lambda keys: _states_of(connection, keys))
-
-    return step
+    return work(lambda keys: _states_of(connection, keys))
 
 
 def _states_of(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, State]:
@@ -255,29 +231,27 @@ def spend(connection: Connection) -> list[Spend]:
     ]
 
 
-def records_after(number: int, most: int) -> Step[list[JobRecord]]:
+@on_journal
+def records_after(connection: Connection, number: int, most: int) -> list[JobRecord]:
     """Read all that is known of the next items."""
-
-    def step(connection: Connection) -> list[JobRecord]:
-        rows = connection.execute(
-            f"SELECT {_RECORD} FROM items LEFT JOIN pictures USING (number) "  # noqa: S608 - our own words
-            "WHERE number > ? ORDER BY number LIMIT ?",
-            (number, most),
-        ).fetchall()
-        answers: dict[int, list[bytes]] = {row[0]: [] for row in rows}
-        for one, body in connection.execute(
-            "SELECT number, body FROM attempts WHERE body IS NOT NULL "
-            "AND number BETWEEN ? AND ? ORDER BY id",
-            (number + 1, rows[-1][0] if rows else number),
-        ):
-            answers[one].append(body)
-        return [_record(row, answers[row[0]]) for row in rows]
-
-    return step
+    found = connection.execute(
+        f"SELECT {_RECORD} FROM items LEFT JOIN pictures USING (number) "  # noqa: S608 - our own words
+        "WHERE number > ? ORDER BY number LIMIT ?",
+        (number, most),
+    )
+    names = [name for name, *_ in found.description]
+    rows = [dict(zip(names, row, strict=True)) for row in found]
+    answers: dict[int, list[bytes]] = {row["number"]: [] for row in rows}
+    for one, body in connection.execute(
+        "SELECT number, body FROM attempts WHERE body IS NOT NULL "
+        "AND number BETWEEN ? AND ? ORDER BY id",
+        (number + 1, rows[-1]["number"] if rows else number),
+    ):
+        answers[one].append(body)
+    return [_record(row, answers[row["number"]]) for row in rows]
 
 
-def _record(row: tuple[Any, ...], bodies: Sequence[bytes]) -> JobRecord:
-    fields = dict(zip(_FIELDS, row, strict=True))
+def _record(fields: dict[str, Any], bodies: Sequence[bytes]) -> JobRecord:
     answers = [_readable(body) for body in bodies]
     links = [found for answer in answers if (found := tuple(_links(answer)))]
     return JobRecord(
@@ -309,15 +283,10 @@ def _readable(answer: bytes) -> Any:  # noqa: ANN401 - any JSON value
         return answer.decode(errors="replace")
 
 
-def pictures_after(number: int, most: int) -> Step[list[Recorded]]:
+@on_journal
+def pictures_after(connection: Connection, number: int, most: int) -> list[Recorded]:
     """Read what is recorded of the next files."""
-
-    def step(connection: Connection) -> list[Recorded]:
-        rows = connection.execute(
-            "SELECT number, path, size, sha256, seen FROM pictures WHERE number > ? "
-            "ORDER BY number LIMIT ?",
-            (number, most),
-        )
-        return [Recorded(*row) for row in rows]
-
-    return step
+    rows = connection.execute(
+        f"{_RECORDED} WHERE number > ? ORDER BY number LIMIT ?", (number, most)
+    )
+    return [Recorded(*row) for row in rows]

@@ -3,15 +3,28 @@
 import os
 import sqlite3
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from zai_images.jobs._errors import RESTORE, DiskError, JobError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Connection = sqlite3.Connection
 # What is done on the journal within one transaction.
 Step = Callable[[Connection], T]
+
+
+def on_journal(work: Callable[Concatenate[Connection, P], T]) -> Callable[P, Step[T]]:
+    """Make a step of work on a journal: told what to do now, and done there later."""
+
+    @wraps(work)
+    def step(*args: P.args, **kwargs: P.kwargs) -> Step[T]:
+        return lambda connection: work(connection, *args, **kwargs)
+
+    return step
+
 
 VERSION = 3
 JOURNAL = "job.sqlite"

@@ -9,7 +9,7 @@ transaction. No step takes back what is known to be paid.
 import json
 import time
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from zai_images._api.response import RawResponse
 from zai_images.jobs._errors import JobError
 from zai_images.jobs._evidence import Payment, Standing, ended, read, standing
 from zai_images.jobs._journal import queries
-from zai_images.jobs._journal.schema import Connection, Step
+from zai_images.jobs._journal.schema import Connection, Step, on_journal
 from zai_images.jobs._states import State
 
 # How an item is wanted: by no input any more, by the latest, by `retry`.
@@ -31,7 +31,6 @@ Seen = Literal["missing", "changed", "again"]
 # A failure that the service owns up to is sent once more by the retry policy.
 _SENDABLE = (State.PENDING, State.UNKNOWN)
 _SENDABLE_AGAIN = (*_SENDABLE, State.ANSWERED)
-_UNSPENT: tuple[Literal["unknown", "dead"], ...] = ("unknown", "dead")
 _SERVICE = "service"
 _CUT_OFF = (
     "It was sent, and the process ended before an answer was known; it may be billed."
@@ -126,64 +125,54 @@ def intend(attempt: Attempt) -> Step[None]:
     return step
 
 
-def keep_answer(received: Received) -> Step[None]:
+@on_journal
+def keep_answer(connection: Connection, received: Received) -> None:
     """Keep an answer as it came, then what it says. A free refusal leaves no row."""
     attempt, raw = received.attempt, received.raw
-    number = {"number": attempt.number}
-
-    def step(connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO attempts (id, number, sent, again, price, answered, status, "
+        "request_id, body) VALUES (:id, :number, :at, :again, :price, :at, "
+        ":status, :request_id, :body) ON CONFLICT (id) DO UPDATE SET "
+        "answered=:at, status=:status, request_id=:request_id, body=:body",
+        attrs.asdict(attempt) | attrs.asdict(raw) | {"at": received.at},
+    )
+    found = read(raw, datetime.fromtimestamp(received.at, UTC))
+    expires = None if found.response is None else found.response.expires
+    connection.execute(
+        "UPDATE attempts SET billed=?, expires=? WHERE id=?",
+        (found.billed, expires and expires.timestamp(), attempt.id),
+    )
+    _forget_if_free(connection, attempt)
+    if found.error is not None:
+        _explain(connection, attempt.number, found.error)
+    else:
         connection.execute(
-            "INSERT INTO attempts (id, number, sent, again, price, answered, status, "
-            "request_id, body) VALUES (:id, :number, :at, :again, :price, :at, "
-            ":status, :request_id, :body) ON CONFLICT (id) DO UPDATE SET "
-            "answered=:at, status=:status, request_id=:request_id, body=:body",
-            attrs.asdict(attempt) | attrs.asdict(raw) | {"at": received.at},
+            "UPDATE items SET ended=NULL WHERE number=?", (attempt.number,)
         )
-        found = read(raw, datetime.fromtimestamp(received.at, UTC))
-        expires = None if found.response is None else found.response.expires
-        connection.execute(
-            "UPDATE attempts SET billed=?, expires=? WHERE id=?",
-            (found.billed, expires and expires.timestamp(), attempt.id),
-        )
-        _forget_if_free(connection, attempt)
-        if found.error is not None:
-            _explain(connection, attempt.number, found.error)
-        else:
-            connection.execute(
-                "UPDATE items SET ended=NULL WHERE number=:number", number
-            )
-        _restate(connection, attempt.number)
-
-    return step
+    _restate(connection, attempt.number)
 
 
-def settle(settled: Settled) -> Step[None]:
+@on_journal
+def settle(connection: Connection, settled: Settled) -> None:
     """Note how an attempt ended that brought no answer."""
     attempt = settled.attempt
-
-    def step(connection: Connection) -> None:
-        connection.execute(
-            "UPDATE attempts SET billed=? WHERE id=? AND billed IS NULL",
-            (settled.billed, attempt.id),
-        )
-        _forget_if_free(connection, attempt)
-        _restate(connection, attempt.number)
-
-    return step
+    connection.execute(
+        "UPDATE attempts SET billed=? WHERE id=? AND billed IS NULL",
+        (settled.billed, attempt.id),
+    )
+    _forget_if_free(connection, attempt)
+    _restate(connection, attempt.number)
 
 
 def _forget_if_free(connection: Connection, attempt: Attempt) -> None:
     connection.execute("DELETE FROM attempts WHERE id=? AND billed='no'", (attempt.id,))
 
 
-def explain(number: int, error: ZaiImagesError) -> Step[State]:
+@on_journal
+def explain(connection: Connection, number: int, error: ZaiImagesError) -> State:
     """Note what went wrong with an item; returns where that leaves it."""
-
-    def step(connection: Connection) -> State:
-        _explain(connection, number, error)
-        return _restate(connection, number).state
-
-    return step
+    _explain(connection, number, error)
+    return _restate(connection, number).state
 
 
 def _explain(connection: Connection, number: int, error: ZaiImagesError) -> None:
@@ -194,82 +183,72 @@ def _explain(connection: Connection, number: int, error: ZaiImagesError) -> None
     )
 
 
-def not_fetched(number: int, why: str, *, dead: Collection[int] = ()) -> Step[None]:
+@on_journal
+def not_fetched(
+    connection: Connection, number: int, why: str, *, dead: Collection[int] = ()
+) -> None:
     """Note why a paid picture is not here yet, and which of its links are dead."""
-
-    def step(connection: Connection) -> None:
-        connection.execute(
-            "UPDATE items SET error=? WHERE number=? AND state='answered'",
-            (why, number),
-        )
-        for attempt, last in connection.execute(
-            "SELECT id, dead FROM attempts WHERE number=? AND billed='yes'", (number,)
-        ).fetchall():
-            now = why if attempt in dead else None
-            if now != last:
-                connection.execute(
-                    "UPDATE attempts SET dead=? WHERE id=?", (now, attempt)
-                )
-
-    return step
+    connection.execute(
+        "UPDATE items SET error=? WHERE number=? AND state='answered'",
+        (why, number),
+    )
+    for attempt, last in connection.execute(
+        "SELECT id, dead FROM attempts WHERE number=? AND billed='yes'", (number,)
+    ).fetchall():
+        now = why if attempt in dead else None
+        if now != last:
+            connection.execute("UPDATE attempts SET dead=? WHERE id=?", (now, attempt))
 
 
-def record_saved(saved: Saved) -> Step[None]:
+@on_journal
+def record_saved(connection: Connection, saved: Saved) -> None:
     """Record a file that is whole, renamed and synced, its folder too."""
-
-    def step(connection: Connection) -> None:
-        connection.execute(
-            "INSERT OR REPLACE INTO pictures (number, path, size, sha256, at) "
-            "VALUES (:number, :path, :size, :sha256, :at)",
-            attrs.asdict(saved),
-        )
-        connection.execute(
-            "UPDATE items SET error=NULL, code=NULL, ended=NULL, "
-            "latency=coalesce(:latency, latency) WHERE number=:number",
-            attrs.asdict(saved),
-        )
-        _restate(connection, saved.number)
-
-    return step
+    connection.execute(
+        "INSERT OR REPLACE INTO pictures (number, path, size, sha256, at) "
+        "VALUES (:number, :path, :size, :sha256, :at)",
+        attrs.asdict(saved),
+    )
+    connection.execute(
+        "UPDATE items SET error=NULL, code=NULL, ended=NULL, "
+        "latency=coalesce(:latency, latency) WHERE number=:number",
+        attrs.asdict(saved),
+    )
+    _restate(connection, saved.number)
 
 
-def see(found: Iterable[tuple[queries.Recorded, str, Seen | None]]) -> Step[None]:
+@on_journal
+def see(
+    connection: Connection, found: Sequence[tuple[queries.Recorded, str, Seen | None]]
+) -> None:
     """Note where files are now and what became of them, but not of newer ones."""
-    rows = list(found)
-
-    def step(connection: Connection) -> None:
-        for one, path, seen in rows:
-            connection.execute(
-                "UPDATE pictures SET path=?, seen=? WHERE number=? AND sha256=?",
-                (path, seen, one.number, one.sha256),
-            )
-            _restate(connection, one.number)
-
-    return step
-
-
-def note(name: str, value: Any) -> Step[None]:  # noqa: ANN401 - any JSON value
-    """Keep a fact about the job as a whole."""
-
-    def step(connection: Connection) -> None:
+    for one, path, seen in found:
         connection.execute(
-            "INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(value))
+            "UPDATE pictures SET path=?, seen=? WHERE number=? AND sha256=?",
+            (path, seen, one.number, one.sha256),
         )
+        _restate(connection, one.number)
 
-    return step
+
+@on_journal
+def note(connection: Connection, name: str, value: Any) -> None:  # noqa: ANN401 - any JSON value
+    """Keep a fact about the job as a whole."""
+    connection.execute(
+        "INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(value))
+    )
 
 
-def _ask_again(connection: Connection, only: Literal["failed", "missing"]) -> None:
-    """Make pending what failed for free, or have what is missing fetched once more."""
-    if only == "failed":
-        rows = connection.execute("SELECT number FROM items WHERE state='failed'")
-        change = f"UPDATE items SET ended=NULL, wanted={RETRIED} WHERE number=?"  # noqa: S608 - a number of ours
-    else:
-        rows = connection.execute("SELECT number FROM pictures WHERE seen='missing'")
-        change = "UPDATE pictures SET seen='again' WHERE number=?"
-    for (number,) in rows.fetchall():
-        connection.execute(change, (number,))
-        _restate(connection, number)
+# Which items may be asked for again for free, and how: what failed for free becomes
+# pending, and what is missing is to be fetched once more.
+_ASKED_AGAIN = {
+    "failed": (
+        "SELECT number FROM items WHERE state='failed'",
+        f"UPDATE items SET ended=NULL, wanted={RETRIED} WHERE number=?",  # noqa: S608 - a number of ours
+    ),
+    "missing": (
+        "SELECT number FROM pictures WHERE seen='missing'",
+        "UPDATE pictures SET seen='again' WHERE number=?",
+    ),
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -290,34 +269,37 @@ class Leftovers:
     dead: frozenset[int]
 
 
-def leftovers(again: Collection[str], *, wanted: int) -> Step[Leftovers]:
+@on_journal
+def leftovers(
+    connection: Connection, again: Collection[str], *, wanted: int
+) -> Leftovers:
     """
     Read what earlier runs have left, and make ready what is asked for again.
 
     Args:
+        connection: The journal's.
         again: What is asked for again, of `failed`, `missing`, `unknown` and `dead`.
         wanted: How much an item must be wanted to be paid for once more.
     """
+    for only, (which, change) in _ASKED_AGAIN.items():
+        if only in again:
+            for (number,) in connection.execute(which).fetchall():
+                connection.execute(change, (number,))
+                _restate(connection, number)
 
-    def step(connection: Connection) -> Leftovers:
-        for only in ("failed", "missing"):
-            if only in again:
-                _ask_again(connection, only)
-        unknown, dead = (
-            queries.unspent(kind, wanted=wanted)(connection) if kind in again else []
-            for kind in _UNSPENT
-        )
-        return Leftovers(
-            answered=queries.answered(connection),
-            shards=queries.shards(connection),
-            unknown=unknown,
-            dead=frozenset(dead),
-        )
+    def unspent(kind: Literal["unknown", "dead"]) -> list[int]:
+        return queries.unspent(kind, wanted=wanted)(connection) if kind in again else []
 
-    return step
+    return Leftovers(
+        answered=queries.answered(connection),
+        shards=queries.shards(connection),
+        unknown=unspent("unknown"),
+        dead=frozenset(unspent("dead")),
+    )
 
 
-def resume(service: str, *, private_sandbox: bool) -> Step[None]:
+@on_journal
+def resume(connection: Connection, service: str, *, private_sandbox: bool) -> None:
     """
     Bring every item to where it can be resumed from.
 
@@ -328,28 +310,24 @@ def resume(service: str, *, private_sandbox: bool) -> Step[None]:
         JobError: The job was made with another service; no sandbox picture passes as
             paid.
     """
-
-    def step(connection: Connection) -> None:
-        _check_service(connection, service)
-        for (number,) in connection.execute(
-            "SELECT number FROM attempts WHERE billed IS NULL"
-        ).fetchall():
+    _check_service(connection, service)
+    for (number,) in connection.execute(
+        "SELECT number FROM attempts WHERE billed IS NULL"
+    ).fetchall():
+        connection.execute(
+            "UPDATE attempts SET billed='maybe' WHERE number=? AND billed IS NULL",
+            (number,),
+        )
+        if _restate(connection, number).state is State.UNKNOWN:
             connection.execute(
-                "UPDATE attempts SET billed='maybe' WHERE number=? AND billed IS NULL",
-                (number,),
+                "UPDATE items SET error=?, code=NULL WHERE number=?",
+                (_CUT_OFF, number),
             )
-            if _restate(connection, number).state is State.UNKNOWN:
-                connection.execute(
-                    "UPDATE items SET error=?, code=NULL WHERE number=?",
-                    (_CUT_OFF, number),
-                )
-        if private_sandbox:
-            for number in queries.answered(connection):
-                connection.execute("DELETE FROM attempts WHERE number=?", (number,))
-                connection.execute("DELETE FROM pictures WHERE number=?", (number,))
-                _restate(connection, number)
-
-    return step
+    if private_sandbox:
+        for number in queries.answered(connection):
+            connection.execute("DELETE FROM attempts WHERE number=?", (number,))
+            connection.execute("DELETE FROM pictures WHERE number=?", (number,))
+            _restate(connection, number)
 
 
 def _check_service(connection: Connection, name: str) -> None:
@@ -374,11 +352,8 @@ def record(fact: Fact) -> Step[None]:
     return settle(fact) if isinstance(fact, Settled) else record_saved(fact)
 
 
-def record_all(facts: Sequence[Fact]) -> Step[None]:
+@on_journal
+def record_all(connection: Connection, facts: Sequence[Fact]) -> None:
     """Record facts that the journal had not taken when they came."""
-
-    def step(connection: Connection) -> None:
-        for fact in facts:
-            record(fact)(connection)
-
-    return step
+    for fact in facts:
+        record(fact)(connection)
