@@ -135,6 +135,22 @@ async def test_reading_waits_for_no_lock_of_another_program(writer, tmp_path):
     other.close()
 
 
+async def test_another_program_is_waited_for_once_and_then_hardly(writer, monkeypatch):
+    """Or each of many answers in flight would wait as long, one after another."""
+    waits = []
+
+    def patience(connection):
+        waits.append(connection.execute("PRAGMA busy_timeout").fetchone()[0])
+
+    await writer.do(patience, "read")
+    with pytest.raises(DiskError):
+        await writer.do(broken)
+    await writer.do(patience, "read")
+    await writer.do(patience, "read")
+
+    assert waits == [10_000, 100, 10_000]
+
+
 async def test_a_thread_that_has_nothing_to_do_shows_life(tmp_path, monkeypatch):
     monkeypatch.setattr("zai_images.jobs._journal.writer.BEAT", 0.001)
     alive = threading.Event()

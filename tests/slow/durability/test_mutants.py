@@ -5,22 +5,30 @@ A crash test that cannot see a missing sync proves nothing. A mutant that no lon
 the source fails here as well, so that the list follows the program.
 """
 
+import json
 import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import attrs
 import pytest
 from support.judge.client import Client
 from support.judge.crash import Mode
+from support.judge.life import Life
+from support.judge.meddling import meddle
+from support.judge.others import meet
 from support.judge.power import Recording, check_state, disks
-from support.judge.shim import Rule
-from support.judge.trial import Trial
+from support.judge.rounds import PROMPTS, Round
+from support.judge.shim import FAILURES, Rule
+from support.judge.trial import DISK, DONE, Trial
+from support.judge.troubles import journal
 
 import zai_images
 
 STATES = 40  # of one mode; the sound program withstands all of them
 POST = Rule(calls=("send",), path="POST", nth=4, after=True)
-FETCH = Rule(calls=("send",), path="GET", nth=3)
 PART = Rule(calls=("write",), path="*.part", nth=3, after=True)
 
 
@@ -33,43 +41,115 @@ class Mutant:
         file: Of the package.
         was: What stands there, exactly once.
         now: What stands there instead.
-        seen: What must see it: what the disk keeps after power loss, or where a kill
-            strikes, or None where a run without either does.
+        seen: What must see it: what the disk keeps after power loss, where a kill
+            strikes, what befalls a job of several lives, or None where a run without
+            any of these does.
         first: Where an earlier run was killed, if there was one.
+        fault: What the disk does before the power goes.
         own: What SQLite does for the names in its folder does not count.
     """
 
     file: str
     was: str
     now: str
-    seen: Mode | Rule | None
+    seen: Mode | Rule | Callable[[Round], None] | None
     first: Rule | None = None
+    fault: Rule | None = None
     own: bool = False
 
 
 STORE = """\
             saved = await asyncio.to_thread(
-                self._folder.store, name, item.number, picture.data
+                self._folder.store, names, item.number, picture.data
             )
 """
-RECORD = """\
-            unwritten = self._log.unwritten.get(item.number)
-            record = steps.record_saved(item.number, saved, unwritten=unwritten)
-            await self._writer.do(record, paid=True)
-"""
 UNSTORED = """\
-            saved = steps.Saved(
-                path=f"{shard_of(item.number)}/{name}",
-                size=len(picture.data),
+            name = next(names)
+            from zai_images.jobs._journal.steps import Saved
+            await self._log.record(Saved(
+                number=item.number, path=f"{shard_of(item.number)}/{name}",
+                size=len(picture.data), at=0.0,
                 sha256=__import__("hashlib").sha256(picture.data).hexdigest(),
+            ))
+            saved = await asyncio.to_thread(
+                self._folder.store, iter([name]), item.number, picture.data
             )
 """
 SYNC_FILE = """\
             os.fsync(file.fileno())
         yield name
 """
-INTEND = "await self._writer.do(steps.intend(number, again=again))"
-KEEP = "await self._writer.do(steps.keep_answer(number, kept), paid=True)"
+INTEND = "await self._writer.do(intend(attempt))"
+KEEP = "await self.record(Received(attempt=attempt, raw=kept, at=time.time()))"
+COPIED = "the folder renamed, and a copy in its place"
+# A moment later: at once, the disk may still win the race against the socket.
+LATER = "asyncio.get_running_loop().call_later(0.01, "
+
+# The journal's log is full for ever, while answers are on their way.
+FULL = Rule(
+    calls=("write",),
+    path="*/job.sqlite-wal",
+    nth=60,
+    error=FAILURES["ENOSPC"],
+    times=-1,
+)
+
+
+def undisturbed(game):
+    game.live(Life())
+    game.finish()
+
+
+def refused_later(game):
+    """A paid answer whose link is dead for a while, and a refusal meanwhile."""
+    for _ in range(2):  # the second run finds that the links are dead
+        game.live(Life(told={"host": "410"}))
+    refusals = {prompt: ["balance"] for prompt in PROMPTS}
+    game.live(Life(command="retry unknown", told={"host": "410"}, plan=refusals))
+    game.finish()
+
+
+def befallen(kind, what, *, ends=None):
+    """Let one thing befall a job that has some pictures, or one that only begins."""
+
+    def scenario(game):
+        if ends is None:
+            lost = {"prompt 0": ["lose"]}
+            game.live(Life(options=["--max-pictures", "5"], plan=lost))
+        life = Life()
+        kind(game, life, what)
+        if ends is not None:  # there is much to do, one after the other
+            life.told |= {"limit": 1, "delay": (0.4, 0.6)}
+        ran = game.live(life)
+        assert ends in (None, ran.code), f"it ended with {ran.code}: {ran.err}"
+        game.finish()
+
+    return scenario
+
+
+def resent_too_soon(game):
+    """What lies beside the journal is known before anything unknown is sent again."""
+    life = Life(told={"delay": (0.3, 0.5)})
+    journal(game, life, "held by another program")
+    game.live(life)
+    assert game.found.unrecorded, "it came too late"
+    game.live(Life(options=["--on-unknown", "resend"]))
+    game.finish()
+
+
+def signs_of_life(game):
+    """The owner's row is renewed while a long run is at work."""
+    seen = []
+
+    def look(pid):
+        with closing(sqlite3.connect(game.job / "job.sqlite")) as journal:
+            (row,) = journal.execute("SELECT value FROM job WHERE name='owner'")
+            seen.append(json.loads(row[0])["at"])
+
+    moments = [(0.3, look), (2.5, look)]
+    game.live(Life(told={"delay": (0.8, 0.9), "limit": 1}, moments=moments))
+    assert seen[1] > seen[0], "no sign of life"
+
 
 MUTANTS = {
     "commits that are not synced": Mutant(
@@ -108,8 +188,8 @@ MUTANTS = {
     ),
     "a picture without a name of its own": Mutant(
         file="_picture/files.py",
-        was="        os.replace(name, target)  # noqa: PTH105 - both",
-        now="        open(target, 'wb').write(data), os.unlink(name)  # both",
+        was="            os.link(name, target)\n",
+        now="            open(target, 'xb').write(open(name, 'rb').read())\n",
         seen="names",
     ),
     "a shard whose name is not synced": Mutant(
@@ -154,9 +234,7 @@ MUTANTS = {
     "sent before the intent is on the disk": Mutant(
         file="jobs/_write_ahead.py",
         was=INTEND,
-        # A moment later: at once, the disk may still win the race against the socket.
-        now="asyncio.get_running_loop().call_later("
-        "0.01, self._writer.post, steps.intend(number, again=again))",
+        now=LATER + "self._writer.post, intend(attempt))",
         seen="dropped",
     ),
     "sent without an intent": Mutant(
@@ -165,29 +243,29 @@ MUTANTS = {
     "read before the answer is on the disk": Mutant(
         file="jobs/_write_ahead.py",
         was=KEEP,
-        now="asyncio.get_running_loop().call_later("
-        "0.01, lambda: self._writer.post(steps.keep_answer(number, kept), paid=True))",
+        now=LATER + "self._recorded, "
+        "Received(attempt=attempt, raw=kept, at=time.time()))",
         seen="dropped",
     ),
     "fetched without keeping the answer": Mutant(
-        file="jobs/_write_ahead.py", was=KEEP, now="pass", seen=FETCH
+        file="jobs/_write_ahead.py", was=KEEP, now="pass", seen=undisturbed
     ),
     "recorded before it is stored": Mutant(
         file="jobs/_results.py",
-        was=STORE + RECORD,
-        now=UNSTORED + RECORD + STORE,
+        was=STORE,
+        now=UNSTORED,
         seen="kept",
     ),
     "what was sent is sent again": Mutant(
         file="jobs/_journal/steps.py",
-        was="    State.SENT, State.UNKNOWN, ",
-        now="    State.SENT, State.PENDING, ",
+        was="UPDATE attempts SET billed='maybe' WHERE number=? AND billed IS NULL",
+        now="DELETE FROM attempts WHERE number=? AND billed IS NULL",
         seen=POST,
     ),
     "what may be billed is sent again": Mutant(
-        file="jobs/_results.py",
-        was="    if error.maybe_billed:\n        return State.UNKNOWN\n",
-        now="    if error.maybe_billed:\n        return State.PENDING\n",
+        file="jobs/_evidence.py",
+        was="    elif payments:\n        state = State.UNKNOWN\n",
+        now="    elif payments:\n        state = State.PENDING\n",
         seen=None,
     ),
     "half pictures are left behind": Mutant(
@@ -195,6 +273,94 @@ MUTANTS = {
         was="            self._remove_parts()\n",
         now="",
         seen=PART,
+    ),
+    "a refusal forgets what was paid before": Mutant(
+        file="jobs/_journal/steps.py",
+        was="\"DELETE FROM attempts WHERE id=? AND billed='no'\", (attempt.id,)",
+        now='"DELETE FROM attempts WHERE number=? AND EXISTS (SELECT 1 FROM attempts '
+        "WHERE id=? AND billed='no')\", (attempt.number, attempt.id)",
+        seen=refused_later,
+    ),
+    "what lies beside the journal is not synced": Mutant(
+        file="jobs/_overflow.py",
+        was="            os.fsync(file.fileno())\n",
+        now="",
+        seen="dropped",
+        fault=FULL,
+    ),
+    "the name of what lies beside the journal is not synced": Mutant(
+        file="jobs/_overflow.py",
+        was="        if new:\n            sync_folder(place.parent)\n",
+        now="",
+        seen="dropped",
+        fault=FULL,
+    ),
+    "nothing lies beside the journal": Mutant(
+        file="jobs/_overflow.py",
+        was="return any(_appended(place, line) for place in self._places)",
+        now="return True",
+        seen="dropped",
+        fault=FULL,
+    ),
+    "what lies beside the journal is not taken in": Mutant(
+        file="jobs/_run.py",
+        was="        await self._log.take_in()\n",
+        now="",
+        seen=resent_too_soon,
+    ),
+    "no owner is asked for": Mutant(
+        file="jobs/_journal/owner.py",
+        was="        _refuse_if_held(queries.fact(_OWNER)(connection), folder)\n",
+        now="",
+        seen=befallen(meet, "a second run without the lock's file", ends=DONE),
+    ),
+    "sent without asking for the owner": Mutant(
+        file="jobs/_journal/owner.py",
+        was='        if owner is None or owner["token"] != self.token:\n',
+        now="        if False:\n",
+        seen=befallen(meet, "taken over from another host", ends=DISK),
+    ),
+    "a folder that is another's by now": Mutant(
+        file="jobs/_journal/owner.py",
+        was="        return _identity(self._folder) == self._file\n",
+        now="        return True\n",
+        seen=befallen(meet, COPIED, ends=DISK),
+    ),
+    "an owner without a sign of life": Mutant(
+        file="jobs/_journal/owner.py",
+        was="        self.renew(connection)\n        return None\n",
+        now="        return None\n",
+        seen=signs_of_life,
+    ),
+    "whatever is changed is fetched again": Mutant(
+        file="jobs/_audit.py",
+        was='        torn = damage[0] == "damaged" and size < one.size\n',
+        now="        torn = True\n",
+        seen=befallen(meddle, "one edited"),
+    ),
+    "what is torn is not fetched again": Mutant(
+        file="jobs/_audit.py",
+        was='        torn = damage[0] == "damaged" and size < one.size\n',
+        now="        torn = False\n",
+        seen=befallen(meddle, "one cut off"),
+    ),
+    "a folder that is away does not stop the run": Mutant(
+        file="jobs/_run.py",
+        was="        await self._inventory.refuse_if_away(left.shards)\n",
+        now="",
+        seen=befallen(meddle, "all moved away, and back"),
+    ),
+    "a file that was renamed is not found": Mutant(
+        file="jobs/_audit.py",
+        was="            if size in sizes\n",
+        now="            if size in ()\n",
+        seen=befallen(meddle, "one renamed"),
+    ),
+    "a file of the user's is overwritten": Mutant(
+        file="_picture/files.py",
+        was="            os.link(name, target)\n",
+        now="            os.replace(name, target)\n",
+        seen=befallen(meddle, "a file under the name of one to come"),
     ),
 }
 
@@ -209,7 +375,7 @@ def mutated(shim, tmp_path):
         text = (copy / mutant.file).read_text()
         assert text.count(mutant.was) == 1, "the mutant does not fit the program"
         (copy / mutant.file).write_text(text.replace(mutant.was, mutant.now))
-        return Client(shim, package=copy.parent)
+        return Client(shim, package=copy.parent, at_once=2)
 
     return mutated
 
@@ -221,9 +387,12 @@ def test_a_program_with_a_step_less_is_caught(name, mutated, paid_service, tmp_p
     mutant = MUTANTS[name]
 
     with mutated(mutant) as client, pytest.raises(AssertionError) as caught:
-        trial = Trial.begin(
-            client, paid_service, tmp_path / "run", plan={"prompt 5": ["lose"]}
-        )
+        if callable(mutant.seen):
+            game = Round.begin(client, paid_service, tmp_path / "run", seed=0)
+            mutant.seen(game)
+            return
+        plan = {} if mutant.fault else {"prompt 5": ["lose"]}
+        trial = Trial.begin(client, paid_service, tmp_path / "run", plan=plan)
         if isinstance(mutant.seen, str):
             lose_power(trial, mutant, tmp_path)
         else:
@@ -235,7 +404,9 @@ def test_a_program_with_a_step_less_is_caught(name, mutated, paid_service, tmp_p
 
 
 def lose_power(trial, mutant, tmp_path):
-    recording = Recording.of(trial, first=mutant.first, own=mutant.own)
+    recording = Recording.of(
+        trial, first=mutant.first, fault=mutant.fault, own=mutant.own
+    )
     cuts = [cut for cut, _ in recording.states(STATES, (mutant.seen,))]
     for cut, disk in disks(recording, cuts):
         check_state(recording, disk, cut, mutant.seen, tmp_path / f"state {cut}")

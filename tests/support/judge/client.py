@@ -112,6 +112,7 @@ class Client:
         environment: Mapping[str, str],
         judge: Mapping[str, Any] | None = None,
         pages: int | None = None,
+        patches: Mapping[str, Any] | None = None,
         meanwhile: Callable[[int], None] | None = None,
         play: str | None = None,
     ) -> Ran:
@@ -125,6 +126,7 @@ class Client:
             environment: Added to this process's own.
             judge: What the shim is to do: `root`, `log`, `record`, `rule`.
             pages: How many pages a SQLite file may have.
+            patches: What is otherwise than on another machine, see `patches`.
             meanwhile: Called with the process id as soon as it runs.
             play: A module whose `main(arguments)` is run instead of the program's.
         """
@@ -136,6 +138,7 @@ class Client:
             "judge": dict(judge) if judge else None,
             "pages": pages,
             "play": play or "zai_images.cli",
+            "patches": dict(patches) if patches else None,
         }
         for name in ("stdout", "stderr"):  # it may be killed before it opens them
             (said / name).write_text("")
@@ -192,7 +195,8 @@ def send(pid: int, which: signal.Signals) -> None:
 def _child(asked: dict[str, Any]) -> int:
     os.chdir(asked["cwd"])
     # Whatever has not ended by then hangs; SIGALRM kills it and the test sees -14.
-    signal.setitimer(signal.ITIMER_REAL, HANGS)
+    patience = (asked["patches"] or {}).get("hangs", HANGS)
+    signal.setitimer(signal.ITIMER_REAL, patience)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     for number, name in ((1, "stdout"), (2, "stderr")):
@@ -212,6 +216,10 @@ def _child(asked: dict[str, Any]) -> int:
         setup(judge["root"], judge["log"], record=judge["record"], rule=rule)
     if asked["pages"] is not None:
         _limit_pages(asked["pages"])
+    if asked["patches"] is not None:
+        from support.judge.patches import apply
+
+        apply(asked["patches"])
     code: int = importlib.import_module(asked["play"]).main(asked["arguments"])
     return code
 

@@ -19,6 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--faults", type=int, default=0, help="disk faults to try, if more than needed"
     )
+    group.addoption("--rounds", type=int, default=40, help="rounds of troubles to try")
+    group.addoption("--round", type=int, default=None, help="the one round to play")
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ import random
 import struct
 import subprocess
 import sys
+import unicodedata
 import urllib.parse
 import urllib.request
 import zlib
@@ -29,6 +30,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import attrs
+from support.judge import verdicts
+from support.processes import unmeasured
 
 PATH = "/api/paas/v4"
 KEY = "sk-judge-0123456789"
@@ -51,7 +54,13 @@ def content(picture: bytes) -> str:
     return "damaged"
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
+def canonical(prompt: str) -> str:
+    """Name a prompt by what it says, however it is spelled."""
+    return unicodedata.normalize("NFC", prompt).strip()
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """Write one chunk of a PNG."""
     return (
         struct.pack(">I", len(data))
         + name
@@ -68,24 +77,11 @@ def picture(seed: str, size: int) -> bytes:
     return b"".join(
         (
             b"\x89PNG\r\n\x1a\n",
-            _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
-            _chunk(b"IDAT", zlib.compress(rows, 0)),
-            _chunk(b"IEND", b""),
+            chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)),
+            chunk(b"IDAT", zlib.compress(rows, 0)),
+            chunk(b"IEND", b""),
         )
     )
-
-
-# What may happen to an admitted or a refused request: (status, code, billed).
-REFUSALS = {
-    "refuse": (429, "1302", False),
-    "frequency": (429, "1303", False),
-    "content": (400, "1301", False),
-    "balance": (429, "1113", False),
-    "key": (401, "1000", False),
-    "error": (500, "500", False),
-}
-# Billed, and no answer comes: before its first byte, in its middle, or never.
-LOSSES = ("lose", "half", "hang")
 
 
 class Account:
@@ -98,6 +94,8 @@ class Account:
             "size": 6000,
             "plan": {},
             "balance": None,
+            "host": None,
+            "host_delay": (0.0, 0.0),
             **told,
         }
         self.in_flight = 0
@@ -106,6 +104,7 @@ class Account:
         self.entries: list[dict[str, Any]] = []
         self.gone: set[int] = set()
         self.fetches: Counter[int] = Counter()
+        self.checks = 0
 
     def verdict(self, prompt: str) -> str:
         """Say what happens to a request: by the plan for its prompt, try by try."""
@@ -126,13 +125,17 @@ class Account:
         return sum(entry["billed"] for entry in self.entries)
 
     def enter(self, prompt: str, verdict: str, seed: str) -> dict[str, Any]:
-        billed = verdict == "make" or verdict in LOSSES
+        billed = verdicts.bills(verdict)
+        pictures = [seed, *(f"{seed}.{n}" for n in range(1, verdicts.links(verdict)))]
+        found = [content(picture(one, self.told["size"])) for one in pictures if billed]
         entry = {
             "prompt": prompt,
             "verdict": verdict,
             "billed": billed,
             "answered": False,
-            "content": content(picture(seed, self.told["size"])) if billed else None,
+            "content": found[0] if found else None,
+            "contents": found,
+            "fetched": 0,
         }
         self.entries.append(entry)
         return entry
@@ -161,6 +164,8 @@ class Server:
                 pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
+        except asyncio.CancelledError:
+            pass  # the service ends, and this client waits for what never comes
         finally:
             writer.transport.abort()
 
@@ -190,30 +195,37 @@ class Server:
             self.accounts[name] = Account(json.loads(body))
         account = self.accounts[name]
         if verb == "tell":
-            account.told.update(json.loads(body))
+            told = json.loads(body)
+            account.told.update(told)
+            if "plan" in told:
+                account.seen.clear()  # the new plan begins with the next request
         if verb == "gone":
             account.gone.update(json.loads(body))
-        told = {
+        ledger = {
             "entries": account.entries,
             "billed": account.billed,
             "in_flight": account.in_flight,
             "most_in_flight": account.most_in_flight,
             "fetches": account.fetches.total(),
+            "checks": account.checks,
         }
         if verb == "close":
             del self.accounts[name]
-        return await _reply(writer, 200, json.dumps(told).encode())
+        return await _reply(writer, 200, json.dumps(ledger).encode())
 
     async def _generate(
         self, writer: asyncio.StreamWriter, account: Account, name: str, body: bytes
     ) -> bool:
-        prompt = json.loads(body)["prompt"]
+        prompt = canonical(json.loads(body)["prompt"])
+        if not prompt:  # the free check of the client
+            account.checks += 1
+            return await _reply(writer, 400, verdicts.envelope("1214"))
         verdict = account.verdict(prompt)
         number = len(account.entries)
         entry = account.enter(prompt, verdict, f"{name} {number}")
-        if verdict in REFUSALS:
-            status, code, _ = REFUSALS[verdict]
-            return await _reply(writer, status, _envelope(code))
+        if verdict in verdicts.REFUSALS:
+            status, code, _ = verdicts.REFUSALS[verdict]
+            return await _reply(writer, status, verdicts.envelope(code))
         account.in_flight += 1
         account.most_in_flight = max(account.most_in_flight, account.in_flight)
         try:
@@ -221,7 +233,7 @@ class Server:
             await asyncio.sleep(random.uniform(*account.told["delay"]))
         finally:
             account.in_flight -= 1
-        return await self._answer(writer, verdict, entry, f"{name}/p/{number}.png")
+        return await self._answer(writer, verdict, entry, f"{name}/p/{number}")
 
     async def _answer(
         self,
@@ -230,9 +242,15 @@ class Server:
         entry: dict[str, Any],
         path: str,
     ) -> bool:
-        link = f"http://127.0.0.1:{self.port}/{path}?Signature=judge"
-        answer = json.dumps({"created": 1, "data": [{"url": link}]}).encode()
-        if verdict == "make":
+        ends = [".png", *(f".{n}.png" for n in range(1, len(entry["contents"])))]
+        host = f"http://127.0.0.1:{self.port}"
+        answer = verdicts.answer(
+            verdict, [f"{host}/{path}{end}?Signature=judge" for end in ends]
+        )
+        if verdict.startswith("page "):
+            status, page, kind = verdicts.page(verdict)
+            return await _reply(writer, status, page, kind=kind)
+        if verdicts.brings_link(verdict):
             await _reply(writer, 200, answer)
             entry["answered"] = True
             return True
@@ -245,16 +263,26 @@ class Server:
     async def _fetch(
         self, writer: asyncio.StreamWriter, account: Account, name: str, path: str
     ) -> bool:
-        number = int(path.partition("?")[0].removeprefix("p/").removesuffix(".png"))
+        what = path.partition("?")[0].removeprefix("p/").removesuffix(".png")
+        number = int(what.partition(".")[0])
         account.fetches[number] += 1
+        await asyncio.sleep(random.uniform(*account.told["host_delay"]))
+        host = account.told["host"]
+        if host == "reset":
+            return False
+        if host is not None and host.isdigit():
+            return await _reply(writer, int(host), b"judged", kind="text/plain")
         if number in account.gone or not account.entries[number]["billed"]:
             return await _reply(writer, 404, b"gone", kind="text/plain")
-        data = picture(f"{name} {number}", account.told["size"])
-        return await _reply(writer, 200, data, kind="image/png")
-
-
-def _envelope(code: str) -> bytes:
-    return json.dumps({"error": {"code": code, "message": f"judged {code}"}}).encode()
+        data = picture(f"{name} {what}", account.told["size"])
+        if host == "html":
+            data = b"<html>Sign in to go on</html>"
+        if host == "cut":
+            await _reply(writer, 200, data, kind="image/png", cut=len(data) // 2)
+            return False
+        await _reply(writer, 200, data, kind="image/png")
+        account.entries[number]["fetched"] += host is None
+        return True
 
 
 async def _reply(
@@ -278,13 +306,16 @@ class Bill:
 
     Attributes:
         entries: Each request: its prompt, verdict, whether it was billed and answered,
-            and the `content` of the picture.
+            how often its picture was fetched, and the `content` of the picture (of
+            several, all `contents`).
+        checks: Free checks: requests of an empty prompt, which are in no ledger.
     """
 
     entries: tuple[dict[str, Any], ...]
     in_flight: int
     most_in_flight: int
     fetches: int
+    checks: int = 0
 
     @property
     def billed(self) -> Counter[str]:
@@ -298,7 +329,8 @@ class Bill:
 
     def contents(self, prompt: str) -> set[str]:
         """Tell which pictures were sold for a prompt."""
-        return {e["content"] for e in self.entries if e["prompt"] == prompt} - {None}
+        mine = [entry for entry in self.entries if entry["prompt"] == prompt]
+        return {one for entry in mine for one in entry["contents"]}
 
 
 @attrs.frozen(kw_only=True)
@@ -325,10 +357,11 @@ class Case:
             in_flight=told["in_flight"],
             most_in_flight=told["most_in_flight"],
             fetches=told["fetches"],
+            checks=told["checks"],
         )
 
     def tell(self, **told: Any) -> None:
-        """Change what it does from now on: limit, delay, size, plan, balance."""
+        """Change what it does from now on; a plan begins with the next request."""
         self.service.call(f"tell/{self.name}", told)
 
     def forget_pictures(self, *numbers: int) -> None:
@@ -348,10 +381,11 @@ class PaidService:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, Path(__file__)],
+            [sys.executable, "-P", "-m", "support.judge.paid_service"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=unmeasured() | {"PYTHONPATH": str(Path(__file__).parents[2])},
         )
         assert self._process.stdout is not None
         self.address = f"http://127.0.0.1:{self._process.stdout.readline().strip()}"
@@ -371,8 +405,10 @@ class PaidService:
 
         Args:
             told: `limit` of places, `delay` (from, to) in seconds, `size` of a picture
-                in bytes, `plan` {prompt: [verdict of its first request, ...]} and
-                `balance`: how many pictures are paid for before 1113.
+                in bytes, `plan` {prompt: [verdict of its next request, ...]},
+                `balance`: how many pictures are paid for before 1113, `host`: what the
+                picture host does (a status, `reset`, `cut`, `html`; None: it is well),
+                and `host_delay` (from, to) in seconds.
         """
         name = f"c{next(self._cases)}"
         self.call(f"open/{name}", told)

@@ -34,7 +34,12 @@ class Recording:
 
     @classmethod
     def of(
-        cls, trial: Trial, *, first: Rule | None = None, own: bool = False
+        cls,
+        trial: Trial,
+        *,
+        first: Rule | None = None,
+        fault: Rule | None = None,
+        own: bool = False,
     ) -> "Recording":
         """
         Record a first run, or two of which the first is killed.
@@ -42,15 +47,16 @@ class Recording:
         Args:
             trial: Nothing of it was run yet.
             first: Where the first of two is killed.
+            fault: What the disk does in the last of them.
             own: Leave out how SQLite syncs the folder of its log: it does not where it
                 is built with SQLITE_DISABLE_DIRSYNC.
         """
         before = {"p.txt": (trial.place / "p.txt").read_bytes()}
         seen: list[Event] = []
-        for number, rule in enumerate((None,) if first is None else (first, None)):
+        for number, rule in enumerate((fault,) if first is None else (first, fault)):
             log = trial.place.parent / f"{trial.place.name}.{number}.log"
             killed = trial.batch(log=log, record=True, rule=rule).killed
-            assert killed == (rule is not None)
+            assert killed == (rule is not None and not rule.error)
             seen += events(log)
         if own:
             seen = list(_without_folder_syncs(seen, trial.job))
@@ -66,7 +72,7 @@ class Recording:
 
         Of the mode `dropped` none is left out. What the disk has changes at a sync
         alone; between two, most was told at the last moment, which stands for all.
-        Nor does `names` miss the moment after a rename, for which it is there.
+        Nor does `names` miss the moment after a name is given, for which it is there.
         """
         every = [
             (n, mode)
@@ -83,7 +89,7 @@ class Recording:
             chosen += [
                 (n, "names")
                 for n, event in enumerate(self.events, 1)
-                if event.call == "rename"
+                if event.call in ("rename", "link")
             ]
         return sorted(set(chosen))
 

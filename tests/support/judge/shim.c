@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -506,6 +507,68 @@ ssize_t copy_file_range(int from, off64_t *a, int to, off64_t *b, size_t size,
 ssize_t sendfile64(int to, int from, off64_t *offset, size_t size) {
     unseen("sendfile", to);
     return REAL(sendfile64)(to, from, offset, size);
+}
+
+/* ---- the clock on the wall, which may jump; the monotonic one never does ---- */
+
+#define JUMPS 16
+static struct {
+    double at; /* seconds after the first was set */
+    long offset;
+} jumps[JUMPS];
+static int jump_count;
+static struct timespec begun;
+
+static int read_clock(clockid_t which, struct timespec *now) {
+    static int (*next)(clockid_t, struct timespec *);
+    if (!next)
+        next = REAL(clock_gettime);
+    return next(which, now);
+}
+
+/* From `at` seconds from now on, the clock is wrong by `offset` seconds. */
+void judge_jump(double at, long offset) {
+    if (!jump_count)
+        read_clock(CLOCK_MONOTONIC, &begun);
+    if (jump_count < JUMPS) {
+        jumps[jump_count].at = at;
+        jumps[jump_count++].offset = offset;
+    }
+}
+
+static long wrong_by(void) {
+    if (!jump_count)
+        return 0;
+    struct timespec now;
+    read_clock(CLOCK_MONOTONIC, &now);
+    double since = (double)(now.tv_sec - begun.tv_sec) +
+                   (double)(now.tv_nsec - begun.tv_nsec) / 1e9;
+    long offset = 0;
+    for (int i = 0; i < jump_count && jumps[i].at <= since; i++)
+        offset = jumps[i].offset;
+    return offset;
+}
+
+int clock_gettime(clockid_t which, struct timespec *now) {
+    int done = read_clock(which, now);
+    if (!done && which == CLOCK_REALTIME)
+        now->tv_sec += wrong_by();
+    return done;
+}
+time_t time(time_t *at) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (at)
+        *at = now.tv_sec;
+    return now.tv_sec;
+}
+int gettimeofday(struct timeval *now, void *zone) {
+    (void)zone;
+    struct timespec read;
+    int done = clock_gettime(CLOCK_REALTIME, &read);
+    now->tv_sec = read.tv_sec;
+    now->tv_usec = read.tv_nsec / 1000;
+    return done;
 }
 
 /* ---- sockets ---- */

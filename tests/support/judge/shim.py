@@ -10,14 +10,15 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
 
 SOURCE = Path(__file__).with_name("shim.c")
 FAILURES = {
-    name: getattr(errno, name) for name in ("ENOSPC", "EIO", "EMFILE", "EDQUOT")
+    name: getattr(errno, name)
+    for name in ("ENOSPC", "EIO", "EMFILE", "EDQUOT", "EROFS", "EACCES")
 }
 # Calls that touch files; the rest of the operations are of sockets.
 FILE_CALLS = (
@@ -108,6 +109,13 @@ def setup(root: str, log: str, *, record: bool, rule: Rule | None) -> None:
             ctypes.c_long(rule.times),
             rule.error,
         )
+
+
+def jump_clock(jumps: Iterable[tuple[float, int]]) -> None:
+    """Let the clock on the wall be wrong by so many seconds, from each time on."""
+    shim = ctypes.CDLL(None)
+    for at, offset in sorted(jumps):
+        shim.judge_jump(ctypes.c_double(at), ctypes.c_long(offset))
 
 
 def events(log: Path) -> Iterator[Event]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 from support.judge.client import Client, Ran
-from support.judge.paid_service import Bill, Case, PaidService, content
+from support.judge.paid_service import Bill, Case, PaidService, canonical, content
 from support.judge.shim import Rule
 
 STATES = ("pending", "sent", "answered", "saved", "failed", "refused", "unknown")
@@ -62,7 +62,7 @@ def items_of(job: Path, more: str = "NULL") -> list[Item]:
     return [
         Item(
             number=number,
-            prompt=json.loads(body)["prompt"],
+            prompt=canonical(json.loads(body)["prompt"]),
             state=state,
             path=path,
             more=tuple(more),
@@ -128,6 +128,8 @@ class Trial:
         log: Path | None = None,
         record: bool = False,
         pages: int | None = None,
+        patches: Mapping[str, Any] | None = None,
+        said: Path | None = None,
         meanwhile: Callable[[int], None] | None = None,
     ) -> Ran:
         """Run a command of the program in the folder of the trial."""
@@ -143,10 +145,11 @@ class Trial:
         ran = self.client.run(
             *arguments,
             cwd=self.place,
-            said=self.said,
+            said=said or self.said,
             environment=self.case.environment | state,
             judge=judge,
             pages=pages,
+            patches=patches,
             meanwhile=meanwhile,
         )
         assert "Traceback" not in ran.err, ran.err

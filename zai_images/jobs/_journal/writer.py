@@ -16,12 +16,13 @@ from typing import Any, Literal, TypeVar
 import attrs
 
 from zai_images.jobs._errors import JobError
-from zai_images.jobs._journal.schema import Connection, Step, disk_error
+from zai_images.jobs._journal.schema import PATIENCE, Connection, Step, disk_error
 
 T = TypeVar("T")
 # Writes need the job to be ours still. Facts do not: they tell what was paid, and are
 # worth the disk's last reserve. Reads wait for no other program's lock.
 Kind = Literal["read", "write", "fact"]
+IMPATIENCE = 100  # milliseconds that another program may hold it once it did for long
 BEAT = 15.0  # seconds without a commit until the owner gives a sign of life
 
 
@@ -62,6 +63,7 @@ class Writer:
         self._lost = lost
         self._on_trouble = on_trouble
         self._on_lost = on_lost
+        self._hurried = False  # since a commit failed
         self._loop = asyncio.get_running_loop()
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
@@ -134,9 +136,12 @@ class Writer:
     def _carry_out(self, tasks: list[_Task]) -> None:
         results = self._tried(tasks)
         if not isinstance(results, sqlite3.Error):
+            if self._hurried:
+                self._wait_for_others(PATIENCE)
             self._tell_all(tasks, results)
             return
         self._on_trouble(results)
+        self._wait_for_others(IMPATIENCE)  # what comes now must not wait as long each
         kinds: tuple[Kind, ...] = ("write", "fact", "read")
         for kind in kinds:
             some = [task for task in tasks if task.kind == kind]
@@ -144,6 +149,12 @@ class Writer:
             if isinstance(again, sqlite3.Error):
                 again = [(None, disk_error(again))] * len(some)
             self._tell_all(some, again)
+
+    def _wait_for_others(self, milliseconds: int) -> None:
+        """Set how long another program may hold the journal."""
+        self._hurried = milliseconds != PATIENCE
+        with suppress(sqlite3.Error):
+            self._connection.execute(f"PRAGMA busy_timeout={milliseconds}").fetchall()
 
     def _tried(self, tasks: Sequence[_Task]) -> list[_Result] | sqlite3.Error:
         """Carry out steps in one transaction; returns its error where it failed."""
