@@ -147,8 +147,10 @@ async def test_another_program_is_waited_for_once_and_then_hardly(writer, monkey
         await writer.do(broken)
     await writer.do(patience, "read")
     await writer.do(patience, "read")
+    await writer.do(add(b"a"))
+    await writer.do(patience, "read")
 
-    assert waits == [10_000, 100, 10_000]
+    assert waits == [10_000, 100, 100, 10_000]
 
 
 async def test_a_thread_that_has_nothing_to_do_shows_life(tmp_path, monkeypatch):

@@ -136,7 +136,7 @@ class Writer:
     def _carry_out(self, tasks: list[_Task]) -> None:
         results = self._tried(tasks)
         if not isinstance(results, sqlite3.Error):
-            if self._hurried:
+            if self._hurried and any(task.kind != "read" for task in tasks):
                 self._wait_for_others(PATIENCE)
             self._tell_all(tasks, results)
             return
