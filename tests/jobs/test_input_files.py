@@ -219,3 +219,11 @@ def test_an_empty_file_holds_nothing(tmp_path, name):
     path.write_text("\n")
     found = check_requests(PromptFile.find(path))
     assert (found.requests, found.bad_lines) == (0, 0)
+
+
+def test_an_export_without_its_keys_is_refused_before_it_is_paid_for_again(tmp_path):
+    path = tmp_path / "all.csv"
+    path.write_text("number,state,prompt,sha256\n1,saved,'=1,ab\n")
+
+    with pytest.raises(InvalidRequestError, match=r"'key' is gone.*paid for.*back"):
+        list(read_requests(PromptFile.find(path)))

@@ -20,6 +20,7 @@ EXPORTED_COLUMNS = (
     *("number", "key", "state", "path", "error", "code", "attempts", "latency"),
     *("cost", "bytes", "sha256", "url"),
 )
+_OF_EXPORT = {"number", "state", "sha256"}
 _KEY = re.compile("[0-9a-f]{32}")
 _ESCAPED_FORMULA = re.compile(r"'+[=+\-@\t\r\n]")
 # No prompt is this long, and a file that is no text must not fill the memory.
@@ -250,6 +251,12 @@ def header(path: Path, kind: Format) -> tuple[str, ...]:
             found = ", ".join(map(repr, names[:10]))
             raise InvalidRequestError(
                 f"no column is called 'prompt'; the first row has {found}"
+            )
+        if "key" not in names and _OF_EXPORT <= set(names):
+            raise InvalidRequestError(
+                "an export whose column 'key' is gone: its prompts could not be told "
+                "from new ones, which are paid for. Put the column back; if these are "
+                "new prompts, delete the column 'sha256' too"
             )
         twice = [name for name in COLUMNS if names.count(name) > 1]
         if twice:
