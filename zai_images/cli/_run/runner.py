@@ -86,24 +86,24 @@ class RunReporter:
         self._display.moved()
 
     def _print(self, event: ItemMoved) -> None:
-        path = None if event.path is None else self._folder / event.path
-        if path is not None:
-            self.counts.found(event.number, path)
         if event.number >= len(self._told):
             self._told.extend(bytes(event.number - len(self._told) + 1))
         self._told[event.number] = 1
-        record = {
-            "index": event.number,
-            "id": event.id,
-            "prompt": event.prompt,
-            "status": _WORDS.get(event.state, "failed"),
-            "state": str(event.state),
-            "path": None if path is None else str(path),
+        path = self._path(event)
+        record = _record(event, event.prompt, path) | {
             "error": None if event.error is None else sentence(event.error),
             "billed": _billed(event),
             "seconds": round(event.latency, 3),
         }
-        self._printer.add(None if path is None else str(path), record)
+        self._printer.add(path, record)
+
+    def _path(self, one: ItemMoved | JobRecord) -> str | None:
+        """Tell where the picture of an item is, and note it."""
+        if one.path is None:
+            return None
+        path = self._folder / one.path
+        self.counts.found(one.number, path)
+        return str(path)
 
     def _stop(self) -> None:
         self._job.stop()
@@ -194,10 +194,8 @@ class RunReporter:
             told = one.number < len(self._told) and self._told[one.number]
             if told or one.state is State.PENDING:
                 continue
-            path = None if one.path is None else self._folder / one.path
-            if path is not None:
-                self.counts.found(one.number, path)
-            lines.append((None if path is None else str(path), _left(one, path)))
+            path = self._path(one)
+            lines.append((path, _left(one, path)))
             if len(lines) >= _AT_ONCE:
                 await self._output.put(*lines)
                 lines.clear()
@@ -235,17 +233,27 @@ def _billed(event: ItemMoved) -> str:
     return error.billed if isinstance(error, ZaiImagesError) else "no"
 
 
-def _left(one: JobRecord, path: Path | None) -> dict[str, object]:
+def _left(one: JobRecord, path: str | None) -> dict[str, object]:
     """Make the record of an item that was as it is before this run."""
-    saved = one.state is State.SAVED
+    record = _record(one, one.body.get("prompt"), path) | {
+        "error": one.error,
+        "billed": _BILLED.get(one.state, "no"),
+        "seconds": None,
+    }
+    if one.state is State.SAVED:
+        record |= {"status": "skipped", "billed": "no"}
+    return record
+
+
+def _record(
+    one: ItemMoved | JobRecord, prompt: object, path: str | None
+) -> dict[str, object]:
+    """Begin the record of an item."""
     return {
         "index": one.number,
         "id": one.id,
-        "prompt": one.body.get("prompt"),
-        "status": "skipped" if saved else _WORDS.get(one.state, "failed"),
+        "prompt": prompt,
+        "status": _WORDS.get(one.state, "failed"),
         "state": str(one.state),
-        "path": None if path is None else str(path),
-        "error": one.error,
-        "billed": "no" if saved else _BILLED.get(one.state, "no"),
-        "seconds": None,
+        "path": path,
     }
