@@ -34,11 +34,12 @@ async def records(store: Store) -> AsyncIterator[JobRecord]:
 
 async def verify(store: Store) -> AsyncIterator[Damage]:
     """Compare every saved file with its recorded hash."""
-    number = 0
-    while block := await store.read(queries.pictures_after(number, _BLOCK)):
+    shard = 0
+    while shard < await store.read(queries.shards):
+        block = await store.read(queries.recorded(shard))
         for damage in await asyncio.to_thread(_damages, store.folder.path, block):
             yield damage
-        number = block[-1].number
+        shard += 1
 
 
 def _damages(folder: Path, recorded: Iterable[Recorded]) -> list[Damage]:

@@ -74,24 +74,17 @@ def check_address() -> tuple[Check, str | None]:
         return Check(name="address", status="problem", detail=str(error)), None
     path = urlsplit(url).path
     if path.endswith("/coding/paas/v4"):
-        return _doubt(
-            url,
+        doubt = (
             "This is the coding plan's address; pictures are made and billed at "
-            f"{usual}.",
-        ), url
-    if not path.endswith("/paas/v4"):
-        return _doubt(url, "The API's base URLs end in /paas/v4."), url
-    source = "ZAI_BASE_URL" if given else "the default"
-    return Check(name="address", status="ok", detail=f"{url} ({source})"), url
-
-
-def _doubt(url: str, advice: str) -> Check:
-    return Check(
-        name="address",
-        status="problem",
-        detail=url,
-        advice=f"{advice} Correct or unset ZAI_BASE_URL.",
-    )
+            f"{usual}."
+        )
+    elif not path.endswith("/paas/v4"):
+        doubt = "The API's base URLs end in /paas/v4."
+    else:
+        source = "ZAI_BASE_URL" if given else "the default"
+        return Check(name="address", status="ok", detail=f"{url} ({source})"), url
+    advice = f"{doubt} Correct or unset ZAI_BASE_URL."
+    return Check(name="address", status="problem", detail=url, advice=advice), url
 
 
 async def check_service(config: SessionConfig) -> Check:

@@ -146,11 +146,11 @@ class RunReporter:
             self._signals.gently = None
             if whole and self._is_complete(report):
                 with self._printer.noting_trouble():
-                    await self._print_the_rest(job)
+                    await self._print_the_rest()
         except asyncio.CancelledError:
-            await self._close(job, target, session, report)
+            await self._close(target, session, report)
             raise
-        status = await self._close(job, target, session, report)
+        status = await self._close(target, session, report)
         return self._exit_code(status, report)
 
     def _is_complete(self, report: JobReport) -> bool:
@@ -158,16 +158,12 @@ class RunReporter:
         return early is None and self._signals.signal is None
 
     async def _close(
-        self,
-        job: ImageJob,
-        target: Target,
-        session: ImageSession,
-        report: JobReport | None,
+        self, target: Target, session: ImageSession, report: JobReport | None
     ) -> JobStatus:
         """Keep what was learned, and say how it ended."""
         stats, status = session.stats(), JobStatus()
         try:
-            status = await job.status()
+            status = await self._job.status()
         except JobError as error:  # the summary comes whatever has failed
             self._output.say(sentence(error), "red")
         save_known_limits(target.config, stats)
@@ -187,10 +183,10 @@ class RunReporter:
         say_summary(self._output, self.counts, ending)
         return status
 
-    async def _print_the_rest(self, job: ImageJob) -> None:
+    async def _print_the_rest(self) -> None:
         """Write of the items that this run had nothing to do for."""
         lines: list[tuple[str | None, object]] = []
-        async for one in job.records():
+        async for one in self._job.records():
             told = one.number < len(self._told) and self._told[one.number]
             if told or one.state is State.PENDING:
                 continue

@@ -21,7 +21,6 @@ _RECORD = (
     "number, key, state, id, body, sends AS attempts, billed, maybe, cost, error, "
     "code, latency, path, size, sha256, seen, at AS saved_at"
 )
-_RECORDED = "SELECT number, path, size, sha256, seen FROM pictures"
 # Of an item that is paid: none of its links gives a picture any more.
 _DEAD = (
     "NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.number=items.number "
@@ -144,7 +143,9 @@ def recorded(connection: Connection, shard: int) -> list[Recorded]:
     """Read what is recorded of the files of a thousand items."""
     first = shard * SHARD + 1
     rows = connection.execute(
-        f"{_RECORDED} WHERE number BETWEEN ? AND ?", (first, first + SHARD - 1)
+        "SELECT number, path, size, sha256, seen FROM pictures "
+        "WHERE number BETWEEN ? AND ? ORDER BY number",
+        (first, first + SHARD - 1),
     )
     return [Recorded(*row) for row in rows]
 
@@ -281,12 +282,3 @@ def _readable(answer: bytes) -> Any:  # noqa: ANN401 - any JSON value
         return json.loads(answer)
     except (ValueError, RecursionError):
         return answer.decode(errors="replace")
-
-
-@on_journal
-def pictures_after(connection: Connection, number: int, most: int) -> list[Recorded]:
-    """Read what is recorded of the next files."""
-    rows = connection.execute(
-        f"{_RECORDED} WHERE number > ? ORDER BY number LIMIT ?", (number, most)
-    )
-    return [Recorded(*row) for row in rows]
