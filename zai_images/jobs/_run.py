@@ -243,7 +243,7 @@ class JobRun:
                     if self.stopping:
                         return
                     again.extend(await self._inventory.look(shard))
-                await self._inventory.look_elsewhere(left.shards)
+                await self._inventory.look_elsewhere()
                 await self._fetch(again, lanes)
         finally:
             self._fetched.set()

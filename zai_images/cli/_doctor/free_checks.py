@@ -19,6 +19,7 @@ from zai_images import (
     ZaiImagesError,
 )
 
+_NO_KEY = "Make a key in the Z.AI console, or add --sandbox to do without."
 _NO_BALANCE = "Whether there is a balance, this does not tell; --live does."
 
 
@@ -46,22 +47,17 @@ class Check:
 
 def check_key() -> tuple[Check, str | None]:
     """Look whether there is a key, without showing any of it."""
+    detail, advice = "ZAI_API_KEY is not set", _NO_KEY
     try:
         key = SessionConfig(api_key=os.environ.get("ZAI_API_KEY")).api_key
     except ConfigurationError as error:
-        return Check(
-            name="key", status="problem", detail=str(error), account=True
-        ), None
-    if key is None:
-        check = Check(
-            name="key",
-            status="problem",
-            detail="ZAI_API_KEY is not set",
-            advice="Make a key in the Z.AI console, or add --sandbox to do without.",
-            account=True,
-        )
-        return check, None
-    return Check(name="key", status="ok", detail="ZAI_API_KEY is set"), key
+        key, detail, advice = None, str(error), ""
+    if key is not None:
+        return Check(name="key", status="ok", detail="ZAI_API_KEY is set"), key
+    problem = Check(
+        name="key", status="problem", detail=detail, advice=advice, account=True
+    )
+    return problem, None
 
 
 def check_address() -> tuple[Check, str | None]:

@@ -1,8 +1,7 @@
 """Data for stdout while something else goes on."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Self
 
 from zai_images.cli._output import Output
@@ -30,14 +29,6 @@ class Printer:
         """Have a line written, or its record where JSON is wanted."""
         self._lines.append((line, record))
         self._more.set()
-
-    @contextmanager
-    def noting_trouble(self) -> Iterator[None]:
-        """Keep what stdout raises as the `error`."""
-        try:
-            yield
-        except OSError as error:
-            self.error = error
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._write())

@@ -144,18 +144,17 @@ class RunReporter:
                 with self._display:
                     report = await begin(session)
             self._signals.gently = None
-            if whole and self._is_complete(report):
-                with self._printer.noting_trouble():
+            early = report.stopped_by or self._printer.error or self._signals.signal
+            if whole and early is None:
+                try:
                     await self._print_the_rest()
+                except OSError as error:  # of stdout
+                    self._printer.error = error
         except asyncio.CancelledError:
             await self._close(target, session, report)
             raise
         status = await self._close(target, session, report)
         return self._exit_code(status, report)
-
-    def _is_complete(self, report: JobReport) -> bool:
-        early = report.stopped_by or self._printer.error
-        return early is None and self._signals.signal is None
 
     async def _close(
         self, target: Target, session: ImageSession, report: JobReport | None

@@ -106,12 +106,11 @@ def kept(
 ) -> list[tuple[Item, list[Kept]]]:
     """Read the paid answers of items that have no file, the earliest first."""
     found: dict[int, list[Kept]] = {number: [] for number in numbers}
-    for number, *row in connection.execute(
+    for number, attempt, at, status, request_id, body in connection.execute(
         "SELECT number, id, answered, status, request_id, body FROM attempts "  # noqa: S608 - question marks
         f"WHERE billed='yes' AND number IN ({_marks(numbers)}) ORDER BY id",
         numbers,
     ):
-        attempt, at, status, request_id, body = row
         raw = RawResponse(status=status, request_id=request_id, body=body)
         found[number].append(Kept(attempt=attempt, at=at, raw=raw))
     return [
@@ -162,8 +161,7 @@ def is_path_used(connection: Connection, path: str, number: int) -> bool:
 @on_journal
 def fact(connection: Connection, name: str) -> Any:  # noqa: ANN401 - any JSON value
     """Read a fact about the job as a whole; None where it was never noted."""
-    found = connection.execute("SELECT value FROM job WHERE name=?", (name,))
-    row = found.fetchone()
+    row = connection.execute("SELECT value FROM job WHERE name=?", (name,)).fetchone()
     return None if row is None else json.loads(row[0])
 
 

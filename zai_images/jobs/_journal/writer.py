@@ -137,8 +137,7 @@ class Writer:
             self._tell_all(tasks, results)
             return
         self._on_trouble(results)
-        kinds: tuple[Kind, ...] = ("write", "fact", "read")
-        for kind in kinds:
+        for kind in ("write", "fact", "read"):
             some = [task for task in tasks if task.kind == kind]
             again = results if kind == "write" else self._tried(some)
             if isinstance(again, sqlite3.Error):
@@ -176,11 +175,7 @@ class Writer:
                 self._loop.call_soon_threadsafe(_told, task.future, result, error)
 
 
-def _told(
-    future: asyncio.Future[Any],
-    result: Any,  # noqa: ANN401 - whatever a step returns
-    error: Exception | None,
-) -> None:
+def _told(future: asyncio.Future[T], result: T, error: Exception | None) -> None:
     if future.done():
         pass  # whoever waited was cancelled
     elif error is not None:
