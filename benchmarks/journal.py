@@ -32,6 +32,7 @@ from zai_images import BatchRunner, Done, ImageSession, SessionConfig
 from zai_images._api.response import ImageResponse, RawResponse
 from zai_images._picture.picture import Picture, inspect
 from zai_images._session.requester import SessionRequester
+from zai_images._session.resources import LoopResources
 from zai_images.jobs import ImageJob, PromptFile
 from zai_images.testing import Script, ScriptedTransport
 
@@ -54,9 +55,14 @@ INSERT INTO attempts (id, number, sent, again, price, billed, answered, status, 
 class Requester(SessionRequester):
     """A requester that fetches the same picture for every link."""
 
-    async def download(self, url: str, response: ImageResponse | None) -> Picture:
+    async def download(
+        self,
+        url: str,
+        response: ImageResponse | None,
+        resources: LoopResources | None = None,
+    ) -> Picture:
         """Take the time of a fetch."""
-        del url, response
+        del url, response, resources
         await asyncio.sleep(0.05)
         return PICTURE
 

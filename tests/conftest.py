@@ -14,7 +14,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.streams import StreamReader
 from support.loops import LOOPS
 
-pytest_plugins = ["support.judge.fixtures", "support.tried"]
+pytest_plugins = ["support.judge.fixtures", "support.tried", "support.world.fixtures"]
 
 _numbers = itertools.count()
 

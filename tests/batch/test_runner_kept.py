@@ -5,6 +5,7 @@ import gc
 import itertools
 import traceback
 
+import attrs
 import pytest
 from support.clients import client, plain, refusing, scripted
 
@@ -102,8 +103,56 @@ class TestAwaited:
         assert indices(run.finished) == [0, 1, 2]
         assert indices(run.abandoned) == [3, 4, 5]
 
+    async def test_one_cancelled_while_it_lists_what_it_never_sent_keeps_them(self):
+        async def prompts():
+            yield "a fox"
+            yield "a cat"
+            await asyncio.sleep(60)
+            yield "an owl"
+
+        script = [Script(), refusing("1113")]
+        async with scripted(*script) as session:
+            with pytest.raises(TimeoutError) as caught:
+                async with asyncio.timeout(9):
+                    await BatchRunner(session, limit=1).run(prompts())
+
+            assert indices(session.last_run.finished) == [0, 1]
+        assert "2 outcomes" in caught.value.__cause__.__notes__[0]
+
 
 class TestStreamed:
+    @pytest.mark.parametrize("ordered", [False, True])
+    async def test_what_waits_to_be_handed_out_is_there_already(self, ordered):
+        script = [Script(delay=5), Script(), Script()]
+        async with scripted(*script, max_in_flight=3) as session:
+            runner = BatchRunner(session, ordered=ordered)
+            async with runner.run(["a fox"] * 3) as run:
+                await asyncio.sleep(1)
+                early = indices(run.finished)
+                await asyncio.sleep(5)
+                first = await anext(run)
+                late = indices(run.finished)
+                rest = [one async for one in run]
+
+        assert early == [1, 2]
+        assert late == sorted({0, 1, 2} - {first.index})
+        assert len(rest) == 2
+        assert run.finished == []
+
+    async def test_an_error_of_the_caller_that_takes_no_attribute_stays_itself(self):
+        @attrs.frozen
+        class OwnError(Exception):
+            pass
+
+        async with scripted() as session:
+            with pytest.raises(OwnError) as caught:
+                async with BatchRunner(session).run(["a fox"]) as run:
+                    await asyncio.sleep(1)
+                    raise OwnError
+
+        assert "1 outcomes" in caught.value.__notes__[0]
+        assert indices(run.finished) == [0]
+
     async def test_what_was_not_handed_out_is_kept_and_what_is_paid_of_it_named(self):
         script = [Script(), refusing("1301", 400), Script()]
         async with scripted(*script) as session:
@@ -257,6 +306,16 @@ class TestFinishing:
         assert [type(one) for one in run.finished] == [Failed]
         assert run.abandoned == []
         assert (run.summary.billed, run.summary.maybe_billed) == (0, 0)
+
+    async def test_a_bug_in_the_background_is_in_the_log(self, caplog):
+        broken = Script(error=MemoryError("too much"), delay=5)
+        async with scripted(broken, finish_cancelled=True) as session:
+            run = BatchRunner(session).run(["a fox"])
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(run, 1)
+
+        assert "too much" in caplog.text
+        assert indices(run.abandoned) == [0]
 
     async def test_a_cancelled_closing_leaves_them_abandoned_once(self):
         async with scripted(Script(delay=9), finish_cancelled=True) as session:

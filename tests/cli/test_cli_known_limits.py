@@ -198,3 +198,14 @@ def test_a_system_that_refuses_is_left_as_it_is(monkeypatch):
     monkeypatch.setattr(resource, "setrlimit", refuse)
 
     raise_open_files()
+
+
+def test_without_a_home_nothing_is_remembered(monkeypatch):
+    def homeless():
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+
+    with pytest.raises(RuntimeError, match="no home folder"):
+        limits_file()

@@ -15,6 +15,7 @@ from support.keys import KEY
 
 from zai_images._http.downloader import FetchError
 from zai_images.cli import main
+from zai_images.jobs import DiskError, ImageJob
 from zai_images.jobs._folder import JobFolder
 
 
@@ -265,6 +266,24 @@ async def test_a_link_that_cannot_be_written_is_said_in_full(
     assert ran.code == 4
     assert "picture 1 is paid, and the disk did not take its link" in ran.err
     assert re.search(r"in full: http://127\.0\.0\.1:\d+/sandbox/", ran.err)
+
+
+async def test_the_summary_comes_though_the_journal_cannot_be_read(
+    batch, service, monkeypatch
+):
+    status = ImageJob.status
+
+    async def unreadable(job):
+        if service.bill.total:
+            raise DiskError("the journal is gone")
+        return await status(job)
+
+    monkeypatch.setattr(ImageJob, "status", unreadable)
+    ran = await batch(prompts=["a fox"])
+
+    assert "the journal is gone" in ran.err
+    assert "1 made" in ran.err
+    assert service.bill.total == 1
 
 
 @pytest.fixture

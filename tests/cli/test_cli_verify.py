@@ -33,3 +33,14 @@ async def test_verify_finds_every_damage_and_names_it(batch, cli, service):
     assert (await cli("retry", "out", "--only", "missing")).code == 0
     assert (await cli("verify", "out")).code == 0
     assert service.bill.total == 5
+
+
+async def test_what_was_only_changed_asks_for_nothing(batch, cli):
+    await batch(prompts=["a fox"])
+    (file,) = Path("out/pictures/000").iterdir()
+    file.write_bytes(file.read_bytes() + b"mine")
+
+    ran = await cli("verify", "out")
+
+    assert ran.code == 1
+    assert ran.err.strip().endswith("of 1 picture 1 changed")

@@ -57,7 +57,6 @@ async def test_of_a_full_disk_the_journal_tells_though_a_file_was_earlier(
         run = JobRun(
             session=session,
             store=job._store,
-            overflow=None,
             names=NameTemplate(DEFAULT_NAME),
             observer=None,
             wanted=0,

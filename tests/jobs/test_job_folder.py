@@ -62,6 +62,15 @@ async def test_a_folder_that_was_half_made_is_taken_up(folder, run):
     assert (await run()).status.saved == 3
 
 
+async def test_of_a_journal_that_was_cut_off_as_it_was_made_it_is_said(folder):
+    folder.mkdir()
+    (folder / "job.sqlite").touch()
+
+    with pytest.raises(JobError, match="holds no job yet; run the batch again"):
+        async with looking(folder):
+            pass
+
+
 async def test_a_job_stays_where_it_was_opened(box, session, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()

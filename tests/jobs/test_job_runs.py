@@ -201,6 +201,28 @@ async def test_a_second_cancellation_abandons_and_loses_nothing(
     assert all(len(box.bill.for_prompt(f"cat {n}")) <= 1 for n in range(20))
 
 
+async def test_an_abandoned_run_leaves_nothing_to_the_background(box, folder):
+    """Its journal is closed, so what came later would be in no journal."""
+    seen = []
+    box.next(action="hang", times=99)
+    config = config_of(box, finish_cancelled=True)
+    async with ImageSession(config, observer=seen.append) as session:
+        async with ImageJob.open(folder) as job:
+            running = asyncio.create_task(job.run(session, PROMPTS))
+            while not any(isinstance(one, events.Sent) for one in seen):
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait((running,))
+            status = await job.status()
+        in_flight = sum(one.in_flight for one in session.stats().models.values())
+
+        assert running.cancelled()
+        assert in_flight == 0
+        assert session.stats().maybe_billed == status.unknown > 0
+
+
 async def test_a_time_out_around_a_run_drains_it_as_well(box, folder, session):
     async with ImageJob.open(folder) as job:
         with pytest.raises(TimeoutError):

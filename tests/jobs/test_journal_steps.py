@@ -148,6 +148,17 @@ def test_a_fact_that_is_recorded_twice_is_one_fact(book):
     assert len(book.all("attempts")) == len(book.all("pictures")) == 1
 
 
+def test_a_fact_of_an_item_that_is_gone_holds_up_no_other(book):
+    """It was never sent, and a later input did not ask for it any more."""
+    book.add()
+    attempt = book.attempt(1)
+    gone = Settled(attempt=Attempt(id=99, number=2), billed="no")
+    book.do(steps.record_all([gone, received(attempt, PICTURE)]))
+
+    assert book.stands() == ("answered", 1, 0)
+    assert len(book.all("attempts")) == 1
+
+
 def test_a_fact_of_an_attempt_that_the_journal_does_not_know_is_added(book):
     """An earlier copy of the folder was put in its place."""
     book.add()

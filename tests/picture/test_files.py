@@ -10,6 +10,7 @@ from zai_images._picture.files import (
     make_folder,
     numbered,
     opener,
+    state_folder,
     write_atomically,
     write_new,
 )
@@ -68,3 +69,39 @@ def test_a_new_file_takes_a_free_name_and_the_place_of_none(tmp_path):
     assert names == ["fox.png", "fox-2.png", "fox-3.png"]
     assert [path.read_bytes() for path in found] == [b"0", b"1", b"2"]
     assert sorted(tmp_path.iterdir()) == sorted(found)
+
+
+@pytest.mark.parametrize("there", ["a symlink", "a longer file", "a folder"])
+def test_what_is_no_beginning_of_ours_is_not_mended(tmp_path, there):
+    target = tmp_path / "fox.png"
+    if there == "a symlink":
+        (tmp_path / "mine").write_bytes(b"da")
+        target.symlink_to(tmp_path / "mine")
+    elif there == "a folder":
+        target.mkdir()
+    else:
+        target.write_bytes(b"data and more")
+    found = write_new(numbered(tmp_path / "fox", ".png"), b"data", mend=True)
+
+    assert found == tmp_path / "fox-2.png"
+    assert target.is_symlink() == (there == "a symlink")
+
+
+@pytest.mark.parametrize("begun", [b"", b"da", b"da\0\0", b"data"])
+def test_what_was_cut_off_of_ours_is_mended(tmp_path, begun):
+    (tmp_path / "fox.png").write_bytes(begun)
+
+    assert write_new(numbered(tmp_path / "fox", ".png"), b"data", mend=True) == (
+        tmp_path / "fox.png"
+    )
+    assert (tmp_path / "fox.png").read_bytes() == b"data"
+
+
+def test_where_there_is_no_home_there_is_no_state(monkeypatch):
+    def homeless():
+        raise RuntimeError("no home")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+
+    assert state_folder() is None

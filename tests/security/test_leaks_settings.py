@@ -38,6 +38,7 @@ REFUSED = {
     "prices": [{"a": -1.0}, {"a": "x"}, 5, {1: 1.0}],
     "headers": [{"Authorization": "x"}, 5, [("a", "b")], {1: "x"}],
     "proxy": ["socks5://x", "x", "http://[bad", 5],
+    "finish_cancelled": [0, "yes", 2.5],
     "a_typing_error": [1],
 }
 CASES = [

@@ -58,9 +58,13 @@ class Outbox:
         self._ready.extend(self._early[index] for index in sorted(self._early))
         self._early.clear()
 
+    def unread(self) -> list[Outcome]:
+        """List all that nobody has read."""
+        return [*self._ready, *(self._early[index] for index in sorted(self._early))]
+
     def rest(self) -> list[Outcome]:
         """Remove and return all that nobody has read."""
-        self.flush()
-        unread = list(self._ready)
+        unread = self.unread()
         self._ready.clear()
+        self._early.clear()
         return unread

@@ -1,6 +1,7 @@
 """Batches: many prompts in, outcomes out, streamed or awaited as a list."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterable, Generator, Iterable, Mapping, Sized
 from types import TracebackType
 from typing import Any, Self
@@ -94,8 +95,6 @@ class BatchRun:
     then it is waited for. Either way `abandoned` and `unsent` list what was left.
 
     Attributes:
-        finished: The outcomes that no iteration has handed out, also of a cancelled
-            `await`; what goes on in the background comes in as it ends.
         abandoned: What was sent, and whose outcome nobody was handed; in a run that was
             awaited, without those in `finished`.
         unsent: What was pulled and not sent.
@@ -128,7 +127,6 @@ class BatchRun:
         self._counts = ending.counts
         self.unsent: list[Unfinished] = ending.unsent
         self.abandoned: list[Unfinished] = ending.abandoned
-        self.finished: list[Outcome] = ending.finished
 
     def __repr__(self) -> str:
         ran = "running" if self._inside else "ended"
@@ -149,6 +147,16 @@ class BatchRun:
         self._stop_early = True
         if self._pool is not None:
             self._pool.stop()
+
+    @property
+    def finished(self) -> list[Outcome]:
+        """
+        The outcomes so far that no iteration has handed out, also of a cancelled run.
+
+        What goes on in the background comes in as it ends.
+        """
+        unread = self._pool.unread() if self._pool is not None else []
+        return [*self._ending.finished, *unread] if unread else self._ending.finished
 
     @property
     def summary(self) -> BatchSummary:
@@ -225,7 +233,8 @@ class BatchRun:
                 f"{len(self.finished)} outcomes had finished; they are this "
                 "exception's attribute `finished`, and the run's."
             )
-            error.finished = self.finished  # type: ignore[attr-defined]
+            with contextlib.suppress(AttributeError):  # the caller's own may be frozen
+                error.finished = self.finished  # type: ignore[attr-defined]
 
     def _running(self) -> WorkerPool:
         if self._pool is None or not self._inside:
@@ -259,8 +268,12 @@ class BatchRun:
             pool = self._running()
             while (outcome := await pool.next_outcome()) is not None:
                 self._counts.add(outcome)
-                self.finished.append(outcome)
-        await self._add_unsent(pool)
+                self._ending.finished.append(outcome)
+        try:
+            await self._add_unsent(pool)
+        except BaseException as error:
+            self._note_what_finished(error)
+            raise
         self._requester.last_run.let_go(self)
         return sorted(self.finished, key=lambda one: one.index)
 
@@ -283,4 +296,4 @@ class BatchRun:
             request = raw
         outcome = Failed(index=index, request=request, error=error, attempts=attempts)
         self._counts.add(outcome)
-        self.finished.append(outcome)
+        self._ending.finished.append(outcome)

@@ -107,6 +107,10 @@ class WorkerPool:
         for worker in self._workers:
             worker.cancel()
 
+    def unread(self) -> list[Outcome]:
+        """List the outcomes that wait for the reader."""
+        return self._outbox.unread()
+
     def keep_leftovers(self) -> None:
         """Keep the outcomes that nobody has read."""
         for outcome in self._outbox.rest():
@@ -225,8 +229,10 @@ class WorkerPool:
             else:
                 self._deliver(item, item.stopped_short())
             raise
-        except Exception as error:  # noqa: BLE001 - not ours, so it ends the run
+        except Exception as error:  # not ours, so it ends the run
             self._set_aside(item)
+            if item.flight.left:
+                raise  # the run has ended: the session tells of it
             self._crashed(error)
         else:
             self._deliver(item, item.done(answer, picture))

@@ -44,9 +44,9 @@ def state_folder() -> Path | None:
 
 def numbered(stem: Path, extension: str) -> Iterator[Path]:
     """Name `stem`, `stem-2`, `stem-3`, ... with the extension."""
-    yield stem.with_name(stem.name + extension)
-    for number in itertools.count(2):
-        yield stem.with_name(f"{stem.name}-{number}{extension}")
+    more = (f"-{number}" for number in itertools.count(2))
+    ends = itertools.chain(("",), more)
+    return (stem.with_name(f"{stem.name}{end}{extension}") for end in ends)
 
 
 def write_new(targets: Iterator[Path], data: bytes, *, mend: bool = False) -> Path:

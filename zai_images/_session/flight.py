@@ -14,14 +14,19 @@ T = TypeVar("T")
 
 
 class Background:
-    """The tasks on one loop whose callers have left."""
+    """
+    The tasks on one loop whose callers have left.
+
+    Attributes:
+        closed: Whether it takes no more of them.
+    """
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.closed = False
+        self._tasks: set[asyncio.Task[Any]] = set()
 
-    def adopt(self, ending: Coroutine[Any, Any, None]) -> None:
+    def adopt(self, task: asyncio.Task[Any]) -> None:
         """Keep a task until it has ended."""
-        task = asyncio.get_running_loop().create_task(ending)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -30,12 +35,12 @@ class Background:
         try:
             while self._tasks:
                 await asyncio.wait(self._tasks)
-        except asyncio.CancelledError:
+        finally:
+            self.closed = True
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks)
-            raise
 
 
 @attrs.define(eq=False)
@@ -62,7 +67,7 @@ class Flight:
 
 async def finish(
     work: Callable[..., Coroutine[Any, Any, T]],
-    on_end: Callable[[Flight, Exception | None], None],
+    on_end: Callable[[Flight, BaseException | None], None],
 ) -> T:
     """
     Do `work(flight=...)` in a task that outlives a cancelled caller, once it is sent.
@@ -71,14 +76,21 @@ async def finish(
     `on_end` hears how it ended if nobody waits for it any more.
     """
     flight = Flight()
+
+    def tell(task: asyncio.Task[T]) -> None:
+        if not task.cancelled():
+            on_end(flight, task.exception())
+
     task = asyncio.get_running_loop().create_task(work(flight=flight))
     task.add_done_callback(_look)
     try:
         await asyncio.wait((task,))
     except asyncio.CancelledError:
-        if flight.sent and flight.background is not None:
+        background = flight.background
+        if flight.sent and background and (task.done() or not background.closed):
             flight.left = True
-            flight.background.adopt(_see_through(task, flight, on_end))
+            task.add_done_callback(tell)
+            background.adopt(task)
         else:
             task.cancel()
             await asyncio.wait((task,))
@@ -87,19 +99,6 @@ async def finish(
         return task.result()
     finally:
         del task  # or its error would hold the frame that holds it
-
-
-async def _see_through(
-    task: asyncio.Task[Any],
-    flight: Flight,
-    on_end: Callable[[Flight, Exception | None], None],
-) -> None:
-    try:
-        await task
-    except Exception as error:  # noqa: BLE001 - nobody else is there to hear of it
-        on_end(flight, error)
-    else:
-        on_end(flight, None)
 
 
 def _look(task: asyncio.Task[Any]) -> None:

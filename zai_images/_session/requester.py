@@ -206,7 +206,7 @@ class SessionRequester:
         """Do work, and finish what was sent of it even if its caller is cancelled."""
         return finish(work, self._rescued) if self._finishes else work()
 
-    def _rescued(self, flight: Flight, error: Exception | None) -> None:
+    def _rescued(self, flight: Flight, error: BaseException | None) -> None:
         """Tell how a call ended that its caller had left."""
         if (response := flight.response) is not None:
             events.announce(

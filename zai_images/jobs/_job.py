@@ -1,7 +1,6 @@
 """A durable job: a folder whose work goes on wherever it was left."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Coroutine, Iterable
 from functools import partial
 from os import PathLike
@@ -21,7 +20,6 @@ from zai_images.jobs._input.plan import OnBad, Price, no_states, plan
 from zai_images.jobs._input.sources import found_in
 from zai_images.jobs._journal import queries, steps
 from zai_images.jobs._names import DEFAULT_NAME, NameTemplate
-from zai_images.jobs._overflow import Overflow
 from zai_images.jobs._report import (
     Damage,
     JobPlan,
@@ -269,7 +267,6 @@ class ImageJob:
         run = self._running = JobRun(
             session=session,
             store=self._store,
-            overflow=Overflow(self._store.folder.path, await self._name_of_job()),
             names=self._names,
             observer=self._observer,
             wanted=wanted,
@@ -288,14 +285,6 @@ class ImageJob:
             unwritten=run.unwritten,
             elapsed=loop.time() - begun,
         )
-
-    async def _name_of_job(self) -> str:
-        """Return the job's own name, which no other has."""
-        name: str | None = await self._store.read(queries.fact("name"))
-        if name is None:
-            name = secrets.token_hex(8)
-            await self._store.do(steps.note("name", name))
-        return name
 
     async def _counted(self) -> JobStatus:
         try:

@@ -110,7 +110,7 @@ class ResultWriter:
 
     async def _choose(self, item: Item, picture: Picture) -> Iterator[str]:
         """List the names that a file may have, the best one first."""
-        request = decode(item.body, item.number)
+        request = picture.request or decode(item.body, item.number)
         stem = self._names.name(item.number, item.key, item.id, request)
         other = f"{stem}-{item.number}-{item.key[:8]}"
         best = f"{stem}{picture.extension}"

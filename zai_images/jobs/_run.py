@@ -52,12 +52,11 @@ class JobRun:
         stopping: Whether nothing new is sent.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of a job, all by keyword
+    def __init__(
         self,
         *,
         session: ImageSession,
         store: Store,
-        overflow: Overflow,
         names: NameTemplate,
         observer: events.Observer | None,
         wanted: int,
@@ -75,7 +74,7 @@ class JobRun:
             store.writer,
             session.config,
             store.ownership.attempts,
-            overflow,
+            Overflow(store.folder.path, store.ownership.job),
             self.on_disk_trouble,
         )
         self._results = ResultWriter(

@@ -61,11 +61,17 @@ class Client:
         shim: The library to preload, or None.
         package: The folder that holds the `zai_images` to run; None is the installed.
         at_once: Runs side by side, each asked for by a thread of its own.
+        preload: More modules that the first processes import.
     """
 
     def __init__(
-        self, shim: Path | None, package: Path | None = None, at_once: int = 1
+        self,
+        shim: Path | None,
+        package: Path | None = None,
+        at_once: int = 1,
+        preload: Iterable[str] = (),
     ) -> None:
+        self._preload = tuple(preload)
         self._package = package
         self._at_once = at_once
         self._free: queue.SimpleQueue[_First] = queue.SimpleQueue()
@@ -78,7 +84,7 @@ class Client:
     def __enter__(self) -> Self:
         for _ in range(self._at_once):
             first = subprocess.Popen(
-                [sys.executable, "-P", "-m", "support.judge.client"],
+                [sys.executable, "-P", "-m", "support.judge.client", *self._preload],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -107,6 +113,7 @@ class Client:
         judge: Mapping[str, Any] | None = None,
         pages: int | None = None,
         meanwhile: Callable[[int], None] | None = None,
+        play: str | None = None,
     ) -> Ran:
         """
         Run the program to its end.
@@ -119,6 +126,7 @@ class Client:
             judge: What the shim is to do: `root`, `log`, `record`, `rule`.
             pages: How many pages a SQLite file may have.
             meanwhile: Called with the process id as soon as it runs.
+            play: A module whose `main(arguments)` is run instead of the program's.
         """
         asked = {
             "arguments": [str(one) for one in arguments],
@@ -127,6 +135,7 @@ class Client:
             "environment": dict(environment),
             "judge": dict(judge) if judge else None,
             "pages": pages,
+            "play": play or "zai_images.cli",
         }
         for name in ("stdout", "stderr"):  # it may be killed before it opens them
             (said / name).write_text("")
@@ -203,9 +212,8 @@ def _child(asked: dict[str, Any]) -> int:
         setup(judge["root"], judge["log"], record=judge["record"], rule=rule)
     if asked["pages"] is not None:
         _limit_pages(asked["pages"])
-    from zai_images.cli import main
-
-    return main(asked["arguments"])
+    code: int = importlib.import_module(asked["play"]).main(asked["arguments"])
+    return code
 
 
 def _limit_pages(pages: int) -> None:
@@ -247,6 +255,8 @@ def main() -> None:
     """Import everything, then fork for each line of the input."""
     for name in ("cli", "jobs", "sandbox"):
         importlib.import_module(f"zai_images.{name}")
+    for name in sys.argv[1:]:
+        importlib.import_module(name)
     sys.stdout.write(f"{Path(sys.modules['zai_images'].__path__[0])}\n")
     sys.stdout.flush()
     for line in sys.stdin:

@@ -90,15 +90,21 @@ class Disk:
 
     Args:
         root: The folder whose calls were recorded.
-        before: What lay in it when the run began: names and contents, all of it safe.
+        before: What lay in it when the run began: paths and contents, all of it safe;
+            a path that ends with a slash is an empty folder.
     """
 
     def __init__(self, root: Path, before: dict[str, bytes]) -> None:
         self._root = str(root)
         self._top = _Node(is_folder=True)
         self._open: dict[int, _Node] = {}
-        for name, content in before.items():
-            self._top.names[name] = _Node(is_folder=False, data=bytearray(content))
+        for path, content in before.items():
+            *folders, name = path.split("/")
+            node = self._top
+            for folder in folders:
+                node = node.names.setdefault(folder, _Node(is_folder=True))
+            if name:
+                node.names[name] = _Node(is_folder=False, data=bytearray(content))
         self._last: _Node | None = None
 
     def follow(self, event: Event) -> None:

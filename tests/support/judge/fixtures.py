@@ -16,7 +16,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--power-states", type=int, default=360, help="states after power loss to try"
     )
-    group.addoption("--orders", type=int, default=40, help="orders of events to try")
     group.addoption(
         "--faults", type=int, default=0, help="disk faults to try, if more than needed"
     )

@@ -1,5 +1,6 @@
 /*
- * See, record, fail and kill at the file and socket calls of one process.
+ * See, record, fail and kill at the file and socket calls of one process, and move its
+ * wall clock.
  *
  * Preloaded before libc. It is idle until judge_setup() names a root: from then on each
  * call below that root, and each byte on an internet socket, is one event, SQLite's
@@ -27,6 +28,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define FDS 4096
@@ -320,12 +322,17 @@ ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t offset
     return pwritev2(fd, parts, count, offset, flags);
 }
 
+static unsigned slow; /* microseconds that a sync takes longer */
+
+void judge_slow(unsigned microseconds) { slow = microseconds; }
+
 #define SYNC(symbol)                                                                   \
     int symbol(int fd) {                                                               \
         int (*next)(int) = REAL(symbol);                                               \
         const char *path = path_of(fd);                                                \
         if (!path)                                                                     \
             return next(fd);                                                           \
+        usleep(slow);                                                                  \
         ENTER;                                                                         \
         FAIL("sync", path);                                                            \
         int done = next(fd);                                                           \
@@ -454,6 +461,25 @@ int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags) 
 }
 int link(const char *from, const char *to) {
     return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+/* ---- the wall clock ---- */
+
+static long long added; /* nanoseconds */
+
+void judge_clock(long long nanoseconds) { added = nanoseconds; }
+
+int clock_gettime(clockid_t id, struct timespec *at) {
+    static __typeof__(&clock_gettime) next;
+    if (!next)
+        next = REAL(clock_gettime);
+    int done = next(id, at);
+    if (!done && added && id == CLOCK_REALTIME) {
+        long long now = at->tv_sec * 1000000000LL + at->tv_nsec + added;
+        at->tv_sec = now / 1000000000LL;
+        at->tv_nsec = now % 1000000000LL;
+    }
+    return done;
 }
 
 /* ---- calls that would change a file behind the log's back are said aloud ---- */

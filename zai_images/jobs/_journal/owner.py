@@ -27,7 +27,7 @@ from zai_images.jobs._journal.steps import note
 STALE = 60.0  # seconds without a sign of life from another host
 _RENEW = 1.0  # seconds; commits that come sooner do not write the row again
 _CLAIM_BITS = 32  # of an attempt's number count the attempts of a claim
-_OWNER, _CLAIMS = "owner", "claims"
+_OWNER, _CLAIMS, _NAME = "owner", "claims", "name"
 _HELD = (
     "{folder} is in use by process {pid} on {host}, which gave its last sign of life "
     "{age:.0f} s ago. Nothing was sent. Wait for it, or use another folder."
@@ -108,7 +108,10 @@ def claim(connection: Connection, folder: Path) -> "Ownership":
         _refuse_if_held(queries.fact(_OWNER)(connection), folder)
         claims = (queries.fact(_CLAIMS)(connection) or 0) + 1
         note(_CLAIMS, claims)(connection)
-        ownership = Ownership(Process.current(), folder, claims)
+        process = Process.current()
+        name = queries.fact(_NAME)(connection) or process.token
+        note(_NAME, name)(connection)
+        ownership = Ownership(process, folder, claims, name)
         ownership.renew(connection)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
@@ -133,10 +136,12 @@ class Ownership:
     The claim of this process on a job.
 
     Attributes:
+        job: The job's own name, which no other has.
         attempts: The numbers of this claim's attempts; no other claim has one of them.
     """
 
-    def __init__(self, process: Process, folder: Path, claims: int) -> None:
+    def __init__(self, process: Process, folder: Path, claims: int, job: str) -> None:
+        self.job = job
         self.attempts = itertools.count(claims << _CLAIM_BITS)
         self.token = process.token
         _held.add(self)

@@ -151,7 +151,9 @@ def _check_version(
             "(its pictures stay as they are), or use another folder."
         )
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables != (0,) or not writable:
+    if tables == (0,) and not writable:  # its process was killed as it made it
+        raise JobError(f"{path.parent} holds no job yet; run the batch again.")
+    if tables != (0,):
         raise JobError(f"{path} is not the journal of a job; nothing was sent")
     connection.executescript(
         f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={VERSION}; COMMIT;"

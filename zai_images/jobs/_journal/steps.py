@@ -350,6 +350,13 @@ def record(fact: Fact) -> Step[None]:
 
 @on_journal
 def record_all(connection: Connection, facts: Sequence[Fact]) -> None:
-    """Record facts that the journal had not taken when they came."""
+    """
+    Record facts that the journal had not taken when they came.
+
+    An item that may be paid for is never forgotten, so those of others cost nothing.
+    """
     for fact in facts:
-        record(fact)(connection)
+        number = fact.number if isinstance(fact, Saved) else fact.attempt.number
+        known = connection.execute("SELECT 1 FROM items WHERE number=?", (number,))
+        if known.fetchone() is not None:
+            record(fact)(connection)
