@@ -15,6 +15,7 @@ from zai_images.jobs import (
     ImageJob,
     JobError,
 )
+from zai_images.jobs._folder import JobFolder
 
 
 async def test_one_process_at_a_time(folder):
@@ -36,6 +37,22 @@ async def test_a_strangers_folder_is_left_alone(folder):
             pass
 
     assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+async def test_pictures_without_a_journal_are_left_alone(folder):
+    (folder / "pictures").mkdir(parents=True)
+    (folder / "pictures" / "mine.png").touch()
+    with pytest.raises(JobError, match="and holds 'pictures'"):
+        async with ImageJob.open(folder):
+            pass
+
+
+def test_what_is_gone_has_no_files_and_what_cannot_be_listed_is_told(tmp_path):
+    (tmp_path / "file").touch()
+
+    assert list(JobFolder(tmp_path / "gone").other_files(0)) == []
+    with pytest.raises(NotADirectoryError):
+        list(JobFolder(tmp_path / "file").other_files(0))
 
 
 async def test_a_folder_that_was_half_made_is_taken_up(folder, run):

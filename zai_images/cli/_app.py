@@ -52,15 +52,8 @@ app = App(
     default_parameter=Parameter(negative=(), show_default=False),
     suppress_keyboard_interrupt=False,
 )
-app.command(generate)
-app.command(batch)
-app.command(plan)
-app.command(status)
-app.command(retry)
-app.command(export)
-app.command(verify)
-app.command(doctor)
-app.command(sandbox)
+for command in (generate, batch, plan, status, retry, export, verify, doctor, sandbox):
+    app.command(command)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -13,28 +13,12 @@ from zai_images.jobs import JobRecord, State
 # What a spreadsheet would run: by these a cell begins that is a formula.
 # Apostrophes before are escaped too, so that the one that is added can be told.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-_COLUMNS = (
-    "number",
-    "key",
-    "state",
-    "id",
-    "prompt",
-    "model",
-    "quality",
-    "size",
-    "user_id",
-    "extra",
-    "path",
-    "error",
-    "code",
-    "attempts",
-    "latency",
-    "cost",
-    "bytes",
-    "sha256",
-    "url",
-)
 _REQUEST = ("prompt", "model", "quality", "size", "user_id")
+_COLUMNS = (
+    *("number", "key", "state", "id", *_REQUEST, "extra"),
+    *("path", "error", "code", "attempts", "latency", "cost"),
+    *("bytes", "sha256", "url"),
+)
 _PICTURE = (State.ANSWERED, State.SAVED)
 _OPEN = (State.PENDING, State.SENT)
 

@@ -64,8 +64,4 @@ Command = Callable[[SignalHandler], Coroutine[Any, Any, int]]
 
 def run_command(command: Command) -> int:
     """Run a command on a loop of its own, with its signals heard."""
-
-    async def heard() -> int:
-        return await SignalHandler().run(command)
-
-    return asyncio.run(heard())
+    return asyncio.run(SignalHandler().run(command))

@@ -25,12 +25,10 @@ class Target:
 
     Attributes:
         config: What a session needs.
-        name: What a folder remembers of it: the base URL, or `sandbox`.
         sandbox: Whether it is the private one, where nothing is paid.
     """
 
     config: SessionConfig
-    name: str
     sandbox: bool
 
 
@@ -60,7 +58,7 @@ async def open_target(
         if config.api_key is None:
             raise NoKeyError
         config = attrs.evolve(config, known_limits=load_known_limits(config))
-        yield Target(config=config, name=config.base_url, sandbox=False)
+        yield Target(config=config, sandbox=False)
         return
     output.say("sandbox: nothing is paid, and the pictures are drawn on this machine")
     async with Sandbox(speed=SPEED, limit=places) as box:
@@ -71,7 +69,7 @@ async def open_target(
             # So that a cap on the cost can be tried too.
             prices={name: rules.price for name, rules in MODELS.items()},
         )
-        yield Target(config=config, name="sandbox", sandbox=True)
+        yield Target(config=config, sandbox=True)
 
 
 def check_cap(target: Target, models: Iterable[str], max_cost: float | None) -> None:

@@ -34,11 +34,12 @@ async def records(store: Store) -> AsyncIterator[JobRecord]:
 
 async def verify(store: Store) -> AsyncIterator[Damage]:
     """Compare every saved file with its recorded hash."""
-    number = 0
-    while block := await store.read(queries.pictures_after(number, _BLOCK)):
+    shard = 0
+    while shard < await store.read(queries.shards):
+        block = await store.read(queries.recorded(shard))
         for damage in await asyncio.to_thread(_damages, store.folder.path, block):
             yield damage
-        number = block[-1].number
+        shard += 1
 
 
 def _damages(folder: Path, recorded: Iterable[Recorded]) -> list[Damage]:
@@ -91,6 +92,7 @@ class Inventory:
     def __init__(self, folder: JobFolder, writer: Writer) -> None:
         self._folder = folder
         self._writer = writer
+        self._shards = 0
         self._missing: list[Recorded] = []
         self._strangers: dict[str, int] = {}  # sizes of files that no item has
 
@@ -101,9 +103,10 @@ class Inventory:
         Raises:
             JobError: It is, and its pictures are not elsewhere in the job's folder.
         """
+        self._shards = shards
         for shard in await asyncio.to_thread(self._folder.away, shards):
             await self.look(shard)
-        for one in await self._match(shards):
+        for one in await self._match():
             if one.seen is None:
                 folder = (self._folder.path / one.path).parent
                 raise JobError(
@@ -143,31 +146,29 @@ class Inventory:
         torn = damage[0] == "damaged" and size < one.size
         return "again" if torn else "changed"
 
-    async def look_elsewhere(self, shards: int) -> None:
+    async def look_elsewhere(self) -> None:
         """Find what is not where it was, and note the rest as missing."""
-        gone = [one for one in await self._match(shards) if one.seen != "missing"]
+        gone = [one for one in await self._match() if one.seen != "missing"]
         if gone:
             await self._writer.do(see([(one, one.path, "missing") for one in gone]))
 
-    async def _match(self, shards: int) -> list[Recorded]:
+    async def _match(self) -> list[Recorded]:
         """Find missing files by their hashes; returns those that are nowhere."""
         missing, self._missing = self._missing, []
         if not missing:
             return []
-        found = await asyncio.to_thread(self._found, missing, shards)
+        found = await asyncio.to_thread(self._found, missing)
         if found:
             await self._writer.do(see([(one, path, None) for one, path in found]))
         there = {one.number for one, _ in found}
         return [one for one in missing if one.number not in there]
 
-    def _found(
-        self, missing: list[Recorded], shards: int
-    ) -> list[tuple[Recorded, str]]:
+    def _found(self, missing: list[Recorded]) -> list[tuple[Recorded, str]]:
         wanted = defaultdict[tuple[int, str], list[Recorded]](list)
         for one in missing:
             wanted[one.size, one.sha256].append(one)
         sizes = {size for size, _ in wanted}
-        strangers = self._strangers | dict(self._folder.other_files(shards))
+        strangers = self._strangers | dict(self._folder.other_files(self._shards))
         return [
             (same.pop(0), path)
             for path, size in strangers.items()

@@ -233,10 +233,9 @@ class JobFolder:
         for shard in (self.path / PICTURES).iterdir():
             if not shard.name.isdigit():
                 continue  # a file browser keeps its own notes anywhere
-            with os.scandir(shard) as entries:
-                for entry in entries:
-                    if _PART.fullmatch(entry.name):
-                        Path(entry.path).unlink(missing_ok=True)
+            for file in shard.iterdir():
+                if _PART.fullmatch(file.name):
+                    file.unlink(missing_ok=True)
 
 
 def _raise_unless_gone(error: OSError) -> None:

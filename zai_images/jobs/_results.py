@@ -16,14 +16,13 @@ from zai_images._picture.files import numbered
 from zai_images._picture.picture import Picture
 from zai_images.jobs._errors import DiskError, JobError
 from zai_images.jobs._evidence import ended
-from zai_images.jobs._folder import JobFolder, shard_of
-from zai_images.jobs._journal.owner import Ownership
+from zai_images.jobs._folder import shard_of
 from zai_images.jobs._journal.queries import Item, is_path_used
 from zai_images.jobs._journal.steps import explain, not_fetched
-from zai_images.jobs._journal.writer import Writer
 from zai_images.jobs._names import NameTemplate
 from zai_images.jobs._report import ItemMoved
 from zai_images.jobs._states import State
+from zai_images.jobs._store import Store
 from zai_images.jobs._write_ahead import WriteAheadLog
 
 
@@ -35,35 +34,23 @@ class ResultWriter:
         moved: How many items came to each state.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of a job, all by keyword
+    def __init__(
         self,
         *,
-        writer: Writer,
-        folder: JobFolder,
-        ownership: Ownership,
+        store: Store,
         names: NameTemplate,
         log: WriteAheadLog,
         observer: events.Observer | None,
         on_trouble: Callable[[Exception], None],
     ) -> None:
         self.moved: Counter[State] = Counter()
-        self._writer = writer
-        self._folder = folder
-        self._ownership = ownership
+        self._writer = store.writer
+        self._folder = store.folder
+        self._ownership = store.ownership
         self._names = names
         self._log = log
         self._observer = observer
         self._on_trouble = on_trouble
-
-    async def write_made(self, item: Item, outcome: Done) -> None:
-        """Write a picture that was made and fetched."""
-        if outcome.picture is None:  # the runner was told to download
-            raise RuntimeError("a picture was not downloaded")
-        await self._keep(item, outcome.picture, outcome)
-
-    async def write_fetched(self, item: Item, picture: Picture) -> None:
-        """Write a picture that an earlier run has paid for."""
-        await self._keep(item, picture, None)
 
     async def write_failed(self, item: Item, outcome: Failed) -> None:
         """Note why an item has no picture, and what that cost."""
@@ -91,8 +78,20 @@ class ResultWriter:
         self._writer.post(not_fetched(item.number, str(error), dead=dead))
         await self._tell(item, State.ANSWERED, outcome, error=error)
 
-    async def _keep(self, item: Item, picture: Picture, outcome: Done | None) -> None:
-        """Write a file, then record it: in this order nothing can be lost."""
+    async def write_made(self, item: Item, outcome: Done) -> None:
+        """Write a picture that was made and fetched."""
+        if outcome.picture is None:  # the runner was told to download
+            raise RuntimeError("a picture was not downloaded")
+        await self.write_picture(item, outcome.picture, outcome)
+
+    async def write_picture(
+        self, item: Item, picture: Picture, outcome: Done | None = None
+    ) -> None:
+        """
+        Write a file, then record it: in this order nothing can be lost.
+
+        Without an outcome it is a picture that an earlier run has paid for.
+        """
         try:
             # Another's folder that has taken this one's name gets no file of ours.
             if not await asyncio.to_thread(self._ownership.is_here):
@@ -114,18 +113,14 @@ class ResultWriter:
         request = picture.request or decode(item.body, item.number)
         stem = self._names.name(item.number, item.key, item.id, request)
         other = f"{stem}-{item.number}-{item.key[:8]}"
+        best = f"{stem}{picture.extension}"
+        others = (path.name for path in numbered(Path(other), picture.extension))
         try:
-            path = f"{shard_of(item.number)}/{stem}{picture.extension}"
+            path = f"{shard_of(item.number)}/{best}"
             used = await self._writer.do(is_path_used(path, item.number), "read")
         except DiskError:
             used = True  # of that name nothing is known
-        return (
-            name.name
-            for name in chain(
-                () if used else (Path(f"{stem}{picture.extension}"),),
-                numbered(Path(other), picture.extension),
-            )
-        )
+        return others if used else chain([best], others)
 
     async def _tell(
         self,

@@ -66,6 +66,8 @@ class JobRun:
         self._writer = store.writer
         self._folder = store.folder
         self._wanted = wanted
+        # How much an item must be wanted to be paid for once more.
+        self._least_wanted = WANTED if wanted == WANTED else UNWANTED
         self._items: dict[int, Item] = {}  # that are sent and not recorded yet
         self._inventory = Inventory(store.folder, store.writer)
         self._log = WriteAheadLog(
@@ -76,9 +78,7 @@ class JobRun:
             self.on_disk_trouble,
         )
         self._results = ResultWriter(
-            writer=store.writer,
-            folder=store.folder,
-            ownership=store.ownership,
+            store=store,
             names=names,
             log=self._log,
             observer=observer,
@@ -87,6 +87,8 @@ class JobRun:
         self._batch: BatchRun | None = None
         self.stopping = False
         self._savers = asyncio.Semaphore(_SAVERS)
+        self._refetcher = Refetcher(session)
+        self._fetchers = asyncio.Semaphore(session.config.max_downloads)
         self._fetched = asyncio.Event()  # every kept link has been tried
 
     @property
@@ -143,11 +145,6 @@ class JobRun:
         await self._inventory.refuse_if_away(left.shards)
         self._log.resending.update(left.unknown)
         return left
-
-    @property
-    def _least_wanted(self) -> int:
-        """How much an item must be wanted to be paid for once more."""
-        return WANTED if self._wanted == WANTED else UNWANTED
 
     async def carry_out(
         self, left: Leftovers, failures: FailureCap, limit: int | None
@@ -237,49 +234,37 @@ class JobRun:
 
     async def _fetch_kept(self, left: Leftovers) -> None:
         """Fetch by kept links, and what is gone from the folder as well."""
-        refetcher = Refetcher(self._session)
-        room = asyncio.Semaphore(self._session.config.max_downloads)
         try:
-            async with asyncio.TaskGroup() as fetchers:
-                await self._fetch(left.answered, refetcher, room, fetchers)
+            async with asyncio.TaskGroup() as lanes:
+                await self._fetch(left.answered, lanes)
                 again = array("q")
                 for shard in range(left.shards):
                     if self.stopping:
                         return
                     again.extend(await self._inventory.look(shard))
-                await self._inventory.look_elsewhere(left.shards)
-                await self._fetch(again, refetcher, room, fetchers)
+                await self._inventory.look_elsewhere()
+                await self._fetch(again, lanes)
         finally:
             self._fetched.set()
-            await refetcher.aclose()
+            await self._refetcher.aclose()
 
-    async def _fetch(
-        self,
-        numbers: "array[int]",
-        refetcher: Refetcher,
-        room: asyncio.Semaphore,
-        fetchers: asyncio.TaskGroup,
-    ) -> None:
+    async def _fetch(self, numbers: "array[int]", lanes: asyncio.TaskGroup) -> None:
         for start in range(0, len(numbers), _BLOCK):
             block = numbers[start : start + _BLOCK].tolist()
             for item, kept in await self._writer.do(queries.kept(block), "read"):
-                await room.acquire()
+                await self._fetchers.acquire()
                 if self.stopping:
                     return
-                task = fetchers.create_task(
-                    self._guarded(self._fetch_one(refetcher, item, kept))
-                )
-                task.add_done_callback(lambda _: room.release())
+                task = lanes.create_task(self._guarded(self._fetch_one(item, kept)))
+                task.add_done_callback(lambda _: self._fetchers.release())
 
-    async def _fetch_one(
-        self, refetcher: Refetcher, item: Item, kept: Sequence[Kept]
-    ) -> None:
+    async def _fetch_one(self, item: Item, kept: Sequence[Kept]) -> None:
         try:
-            picture = await refetcher.fetch(kept)
+            picture = await self._refetcher.fetch(kept)
         except NotFetchedError as error:
             await self._results.write_unfetched(item, error, dead=error.attempts)
         else:
-            await self._results.write_fetched(item, picture)
+            await self._results.write_picture(item, picture)
 
 
 def _number(outcome: Outcome) -> int:

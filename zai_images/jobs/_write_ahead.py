@@ -7,8 +7,8 @@ journal among the ledgers of its calls. So a job needs no workers of its own.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -224,9 +224,10 @@ class FailureCap:
         self._in_flight = 0
         self._news = asyncio.Event()
 
-    async def enter(self) -> None:
+    @asynccontextmanager
+    async def one_more(self) -> AsyncIterator[None]:
         """
-        Wait until one more may fail.
+        Wait until one more call may fail, and note how it ends.
 
         Raises:
             BudgetError: As many have failed as may.
@@ -240,12 +241,14 @@ class FailureCap:
             self._news.clear()
             await self._news.wait()
         self._in_flight += 1
-
-    def leave(self, *, failed: bool) -> None:
-        """Note how a call ended."""
-        self._in_flight -= 1
-        self._failed += failed
-        self._news.set()
+        try:
+            yield
+        except ZaiImagesError as error:
+            self._failed += error.stops != "everything"
+            raise
+        finally:
+            self._in_flight -= 1
+            self._news.set()
 
 
 class JournaledRequester:
@@ -279,9 +282,7 @@ class JournaledRequester:
         number = request.id
         if not isinstance(number, int):
             raise JobError("a job's request carries the number of its item")
-        await self._failures.enter()
-        failed = False
-        try:
+        async with self._failures.one_more():
             return await self._requester.answer(
                 request,
                 ledger=JournalLedger(self._log, ledger, number),
@@ -289,11 +290,6 @@ class JournaledRequester:
                 batch=batch,
                 flight=flight,
             )
-        except ZaiImagesError as error:
-            failed = error.stops != "everything"
-            raise
-        finally:
-            self._failures.leave(failed=failed)
 
     async def fetch(self, answer: Answer) -> Picture:
         """Fetch the picture of an answer."""

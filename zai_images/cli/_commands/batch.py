@@ -23,7 +23,7 @@ from zai_images.cli._prompt_source import input_faults, name_of, open_source, sa
 from zai_images.cli._run.runner import RunReporter
 from zai_images.cli._signals import SignalHandler, run_command
 from zai_images.cli._target import check_cap, open_target, raise_open_files
-from zai_images.jobs import DEFAULT_NAME, ImageJob, InputCheck, PromptFile
+from zai_images.jobs import DEFAULT_NAME, ImageJob
 
 _NO_CAPS = CapOptions()
 _DEFAULTS = PictureOptions()
@@ -82,7 +82,10 @@ def batch(  # noqa: PLR0913 - the options of the command
                 sandbox=sandbox,
                 observer=reporter.observe,
             ) as job:
-                found = await _take(job, file, name, options)
+                with input_faults(name):
+                    found = await job.take(
+                        file, repeat=options.repeat, skip_invalid=options.skip_invalid
+                    )
                 if not say_check(
                     output, found, name, skip_invalid=options.skip_invalid
                 ):
@@ -102,16 +105,6 @@ def batch(  # noqa: PLR0913 - the options of the command
             return code or (SOME_FAILED if found.bad_lines else 0)
 
         return run_command(command)
-
-
-async def _take(
-    job: ImageJob, file: PromptFile, name: str, options: BatchOptions
-) -> InputCheck:
-    """Take the file in, unless a line of it cannot be used."""
-    with input_faults(name):
-        return await job.take(
-            file, repeat=options.repeat, skip_invalid=options.skip_invalid
-        )
 
 
 async def _count(reporter: RunReporter, job: ImageJob, options: BatchOptions) -> None:

@@ -78,23 +78,13 @@ def generate(  # noqa: PLR0913 - the options of the command
 
 def _check_file(file: Path | None) -> None:
     """Find out before anything is paid that a file could not be written."""
-    if file is None:
-        check_writable(Path())
-        return
-    if file.is_dir() or not file.name:
-        raise UsageError(f"--output {file}: name a file")
-    if not file.parent.is_dir():
-        raise UsageError(f"--output {file}: there is no folder {file.parent}")
-    check_writable(file.parent)
-
-
-def check_writable(folder: Path) -> None:
-    """
-    Find out before anything is paid whether a file can be written.
-
-    Raises:
-        OSError: It cannot.
-    """
+    folder = Path()
+    if file is not None:
+        folder = file.parent
+        if file.is_dir() or not file.name:
+            raise UsageError(f"--output {file}: name a file")
+        if not folder.is_dir():
+            raise UsageError(f"--output {file}: there is no folder {folder}")
     try:
         with tempfile.TemporaryFile(dir=folder, prefix=".zai-images."):
             pass

@@ -14,7 +14,7 @@ from zai_images.cli._output import Output
 from zai_images.cli._prompt_source import input_faults, name_of, open_source
 from zai_images.cli._signals import SignalHandler, run_command
 from zai_images.cli._text import shown
-from zai_images.jobs import BadLine, ImageJob, JobPlan, PromptFile
+from zai_images.jobs import BadLine, ImageJob
 
 _DEFAULTS = PictureOptions()
 _OUT = Annotated[
@@ -44,9 +44,18 @@ def plan(
 
         async def command(_: SignalHandler) -> int:
             config = SessionConfig.from_env()
+            price = config.price_of
             bad: list[BadLine] = []
             with input_faults(name):
-                found = await _find(file, out, config, repeat, bad)
+                if out is None or _is_new(out):
+                    found = await ImageJob.plan_new(
+                        file, price=price, repeat=repeat, on_bad=bad.append
+                    )
+                else:
+                    async with ImageJob.open(out, read_only=True) as job:
+                        found = await job.plan(
+                            file, price=price, repeat=repeat, on_bad=bad.append
+                        )
             if not found.requests and not bad:
                 raise UsageError(f"{name} holds no prompt")
             known = load_known_limits(config)
@@ -56,22 +65,6 @@ def plan(
             return BAD_INPUT if bad else 0
 
         return run_command(command)
-
-
-async def _find(
-    file: PromptFile,
-    out: Path | None,
-    config: SessionConfig,
-    repeat: int,
-    bad: list[BadLine],
-) -> JobPlan:
-    price = config.price_of
-    if out is None or _is_new(out):
-        return await ImageJob.plan_new(
-            file, price=price, repeat=repeat, on_bad=bad.append
-        )
-    async with ImageJob.open(out, read_only=True) as job:
-        return await job.plan(file, price=price, repeat=repeat, on_bad=bad.append)
 
 
 def _is_new(out: Path) -> bool:

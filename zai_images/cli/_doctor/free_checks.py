@@ -19,6 +19,7 @@ from zai_images import (
     ZaiImagesError,
 )
 
+_NO_KEY = "Make a key in the Z.AI console, or add --sandbox to do without."
 _NO_BALANCE = "Whether there is a balance, this does not tell; --live does."
 
 
@@ -46,22 +47,17 @@ class Check:
 
 def check_key() -> tuple[Check, str | None]:
     """Look whether there is a key, without showing any of it."""
+    detail, advice = "ZAI_API_KEY is not set", _NO_KEY
     try:
         key = SessionConfig(api_key=os.environ.get("ZAI_API_KEY")).api_key
     except ConfigurationError as error:
-        return Check(
-            name="key", status="problem", detail=str(error), account=True
-        ), None
-    if key is None:
-        check = Check(
-            name="key",
-            status="problem",
-            detail="ZAI_API_KEY is not set",
-            advice="Make a key in the Z.AI console, or add --sandbox to do without.",
-            account=True,
-        )
-        return check, None
-    return Check(name="key", status="ok", detail="ZAI_API_KEY is set"), key
+        key, detail, advice = None, str(error), ""
+    if key is not None:
+        return Check(name="key", status="ok", detail="ZAI_API_KEY is set"), key
+    problem = Check(
+        name="key", status="problem", detail=detail, advice=advice, account=True
+    )
+    return problem, None
 
 
 def check_address() -> tuple[Check, str | None]:
@@ -74,24 +70,17 @@ def check_address() -> tuple[Check, str | None]:
         return Check(name="address", status="problem", detail=str(error)), None
     path = urlsplit(url).path
     if path.endswith("/coding/paas/v4"):
-        return _doubt(
-            url,
+        doubt = (
             "This is the coding plan's address; pictures are made and billed at "
-            f"{usual}.",
-        ), url
-    if not path.endswith("/paas/v4"):
-        return _doubt(url, "The API's base URLs end in /paas/v4."), url
-    source = "ZAI_BASE_URL" if given else "the default"
-    return Check(name="address", status="ok", detail=f"{url} ({source})"), url
-
-
-def _doubt(url: str, advice: str) -> Check:
-    return Check(
-        name="address",
-        status="problem",
-        detail=url,
-        advice=f"{advice} Correct or unset ZAI_BASE_URL.",
-    )
+            f"{usual}."
+        )
+    elif not path.endswith("/paas/v4"):
+        doubt = "The API's base URLs end in /paas/v4."
+    else:
+        source = "ZAI_BASE_URL" if given else "the default"
+        return Check(name="address", status="ok", detail=f"{url} ({source})"), url
+    advice = f"{doubt} Correct or unset ZAI_BASE_URL."
+    return Check(name="address", status="problem", detail=url, advice=advice), url
 
 
 async def check_service(config: SessionConfig) -> Check:

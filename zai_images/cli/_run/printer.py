@@ -1,9 +1,7 @@
 """Data for stdout while something else goes on."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import TracebackType
+from collections.abc import Callable
 from typing import Self
 
 from zai_images.cli._output import Output
@@ -32,24 +30,11 @@ class Printer:
         self._lines.append((line, record))
         self._more.set()
 
-    @contextmanager
-    def noting_trouble(self) -> Iterator[None]:
-        """Keep what stdout raises as the `error`."""
-        try:
-            yield
-        except OSError as error:
-            self.error = error
-
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._write())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._ended = True
         self._more.set()
         await self._task

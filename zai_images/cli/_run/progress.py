@@ -3,7 +3,6 @@
 import asyncio
 import math
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import attrs
@@ -80,19 +79,14 @@ class Flights:
     def words(self) -> list[str]:
         """Say how many places are taken, and refusals where they are no small part."""
         taken, limit = len(self._flying), sum(self._limits.values())
-        places = f"{taken} of {limit} places"
-        if taken >= limit:
-            places = some(taken, "place")
-        refused = self._refused
-        many = refused >= MANY and refused > self._answered
-        return [
-            words
-            for words, said in (
-                (places, taken or limit),
-                (f"{refused} refused and tried again", many),
-            )
-            if said
-        ]
+        said = []
+        if taken < limit:
+            said.append(f"{taken} of {limit} places")
+        elif taken:
+            said.append(some(taken, "place"))
+        if self._refused >= MANY and self._refused > self._answered:
+            said.append(f"{self._refused} refused and tried again")
+        return said
 
 
 class ProgressDisplay:
@@ -132,12 +126,7 @@ class ProgressDisplay:
             self._timer = self._loop.call_later(EVERY, self._line)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._bar is not None:

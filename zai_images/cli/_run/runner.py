@@ -86,24 +86,24 @@ class RunReporter:
         self._display.moved()
 
     def _print(self, event: ItemMoved) -> None:
-        path = None if event.path is None else self._folder / event.path
-        if path is not None:
-            self.counts.found(event.number, path)
         if event.number >= len(self._told):
             self._told.extend(bytes(event.number - len(self._told) + 1))
         self._told[event.number] = 1
-        record = {
-            "index": event.number,
-            "id": event.id,
-            "prompt": event.prompt,
-            "status": _WORDS.get(event.state, "failed"),
-            "state": str(event.state),
-            "path": None if path is None else str(path),
+        path = self._path(event)
+        record = _record(event, event.prompt, path) | {
             "error": None if event.error is None else sentence(event.error),
             "billed": _billed(event),
             "seconds": round(event.latency, 3),
         }
-        self._printer.add(None if path is None else str(path), record)
+        self._printer.add(path, record)
+
+    def _path(self, one: ItemMoved | JobRecord) -> str | None:
+        """Tell where the picture of an item is, and note it."""
+        if one.path is None:
+            return None
+        path = self._folder / one.path
+        self.counts.found(one.number, path)
+        return str(path)
 
     def _stop(self) -> None:
         self._job.stop()
@@ -144,30 +144,25 @@ class RunReporter:
                 with self._display:
                     report = await begin(session)
             self._signals.gently = None
-            if whole and self._is_complete(report):
-                with self._printer.noting_trouble():
-                    await self._print_the_rest(job)
+            early = report.stopped_by or self._printer.error or self._signals.signal
+            if whole and early is None:
+                try:
+                    await self._print_the_rest()
+                except OSError as error:  # of stdout
+                    self._printer.error = error
         except asyncio.CancelledError:
-            await self._close(job, target, session, report)
+            await self._close(target, session, report)
             raise
-        status = await self._close(job, target, session, report)
+        status = await self._close(target, session, report)
         return self._exit_code(status, report)
 
-    def _is_complete(self, report: JobReport) -> bool:
-        early = report.stopped_by or self._printer.error
-        return early is None and self._signals.signal is None
-
     async def _close(
-        self,
-        job: ImageJob,
-        target: Target,
-        session: ImageSession,
-        report: JobReport | None,
+        self, target: Target, session: ImageSession, report: JobReport | None
     ) -> JobStatus:
         """Keep what was learned, and say how it ended."""
         stats, status = session.stats(), JobStatus()
         try:
-            status = await job.status()
+            status = await self._job.status()
         except JobError as error:  # the summary comes whatever has failed
             self._output.say(sentence(error), "red")
         save_known_limits(target.config, stats)
@@ -187,17 +182,15 @@ class RunReporter:
         say_summary(self._output, self.counts, ending)
         return status
 
-    async def _print_the_rest(self, job: ImageJob) -> None:
+    async def _print_the_rest(self) -> None:
         """Write of the items that this run had nothing to do for."""
         lines: list[tuple[str | None, object]] = []
-        async for one in job.records():
+        async for one in self._job.records():
             told = one.number < len(self._told) and self._told[one.number]
             if told or one.state is State.PENDING:
                 continue
-            path = None if one.path is None else self._folder / one.path
-            if path is not None:
-                self.counts.found(one.number, path)
-            lines.append((None if path is None else str(path), _left(one, path)))
+            path = self._path(one)
+            lines.append((path, _left(one, path)))
             if len(lines) >= _AT_ONCE:
                 await self._output.put(*lines)
                 lines.clear()
@@ -235,17 +228,27 @@ def _billed(event: ItemMoved) -> str:
     return error.billed if isinstance(error, ZaiImagesError) else "no"
 
 
-def _left(one: JobRecord, path: Path | None) -> dict[str, object]:
+def _left(one: JobRecord, path: str | None) -> dict[str, object]:
     """Make the record of an item that was as it is before this run."""
-    saved = one.state is State.SAVED
+    record = _record(one, one.body.get("prompt"), path) | {
+        "error": one.error,
+        "billed": _BILLED.get(one.state, "no"),
+        "seconds": None,
+    }
+    if one.state is State.SAVED:
+        record |= {"status": "skipped", "billed": "no"}
+    return record
+
+
+def _record(
+    one: ItemMoved | JobRecord, prompt: object, path: str | None
+) -> dict[str, object]:
+    """Begin the record of an item."""
     return {
         "index": one.number,
         "id": one.id,
-        "prompt": one.body.get("prompt"),
-        "status": "skipped" if saved else _WORDS.get(one.state, "failed"),
+        "prompt": prompt,
+        "status": _WORDS.get(one.state, "failed"),
         "state": str(one.state),
-        "path": None if path is None else str(path),
-        "error": one.error,
-        "billed": "no" if saved else _BILLED.get(one.state, "no"),
-        "seconds": None,
+        "path": path,
     }

@@ -252,7 +252,7 @@ def header(path: Path, kind: Format) -> tuple[str, ...]:
             raise InvalidRequestError(
                 f"no column is called 'prompt'; the first row has {found}"
             )
-        if "key" not in names and _OF_EXPORT <= set(names):
+        if "key" not in names and set(names) >= _OF_EXPORT:
             raise InvalidRequestError(
                 "an export whose column 'key' is gone: its prompts could not be told "
                 "from new ones, which are paid for. Put the column back; if these are "

@@ -51,15 +51,15 @@ def plan(
                 fields = json.loads(body)
                 models[fields["model"], str(fields.get("quality"))] += 1
     result = intake.result()
-    prices = {model: price(model) for model, _ in models}
-    known_prices = all(one is not None for one in prices.values())
+    cost: float | None = 0
+    for (model, _), many in models.items():
+        each = price(model)
+        cost = None if cost is None or each is None else cost + each * many
     return JobPlan(
         requests=result.requests,
         duplicates=result.duplicates,
         states=dict(states),
         models=dict(models),
         bad_lines=result.bad_lines,
-        cost=sum((prices[model] or 0) * many for (model, _), many in models.items())
-        if known_prices
-        else None,
+        cost=cost,
     )

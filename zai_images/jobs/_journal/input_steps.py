@@ -22,7 +22,8 @@ _ADD_STAGED = (
     "INSERT INTO items (key, position, body, id) "  # noqa: S608 - our own words
     f"SELECT key, position, body, id FROM staged WHERE true {_FOUND}"
 )
-# What may be billed is known by its row, so that one stays whatever the input says.
+# The end of an input: what is not wanted and cost nothing is forgotten. What may be
+# billed is known by its row, so that one stays whatever the input says.
 _DROP = (
     "DELETE FROM items WHERE state IN ('pending', 'failed', 'refused') "
     "AND wanted=0 AND maybe=0"
@@ -33,11 +34,6 @@ def _begin(connection: Connection) -> None:
     """Begin a new input: nothing that was not sent is wanted by it yet."""
     connection.execute(_FORGET_WANTS)
     connection.execute("DELETE FROM job WHERE name=?", (INPUT,))
-
-
-def _finish(connection: Connection) -> None:
-    """End an input: forget what is not wanted and cost nothing."""
-    connection.execute(_DROP)
 
 
 @on_journal
@@ -60,7 +56,7 @@ def add_whole(
         if about is None:
             connection.execute("ROLLBACK TO intake")
         else:
-            _finish(connection)
+            connection.execute(_DROP)
             note(INPUT, about)(connection)
     except BaseException:
         connection.execute("ROLLBACK TO intake")
@@ -93,7 +89,7 @@ def add_all(connection: Connection, rows: Sequence[Row], *, staged: bool) -> Non
         connection.execute(_ADD_STAGED)
         drop_staged(connection)
     connection.executemany(_ADD, rows)
-    _finish(connection)
+    connection.execute(_DROP)
 
 
 def drop_staged(connection: Connection) -> None:

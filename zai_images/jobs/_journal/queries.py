@@ -21,7 +21,6 @@ _RECORD = (
     "number, key, state, id, body, sends AS attempts, billed, maybe, cost, error, "
     "code, latency, path, size, sha256, seen, at AS saved_at"
 )
-_RECORDED = "SELECT number, path, size, sha256, seen FROM pictures"
 # Of an item that is paid: none of its links gives a picture any more.
 _DEAD = (
     "NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.number=items.number "
@@ -107,12 +106,11 @@ def kept(
 ) -> list[tuple[Item, list[Kept]]]:
     """Read the paid answers of items that have no file, the earliest first."""
     found: dict[int, list[Kept]] = {number: [] for number in numbers}
-    for number, *row in connection.execute(
+    for number, attempt, at, status, request_id, body in connection.execute(
         "SELECT number, id, answered, status, request_id, body FROM attempts "  # noqa: S608 - question marks
         f"WHERE billed='yes' AND number IN ({_marks(numbers)}) ORDER BY id",
         numbers,
     ):
-        attempt, at, status, request_id, body = row
         raw = RawResponse(status=status, request_id=request_id, body=body)
         found[number].append(Kept(attempt=attempt, at=at, raw=raw))
     return [
@@ -144,7 +142,9 @@ def recorded(connection: Connection, shard: int) -> list[Recorded]:
     """Read what is recorded of the files of a thousand items."""
     first = shard * SHARD + 1
     rows = connection.execute(
-        f"{_RECORDED} WHERE number BETWEEN ? AND ?", (first, first + SHARD - 1)
+        "SELECT number, path, size, sha256, seen FROM pictures "
+        "WHERE number BETWEEN ? AND ? ORDER BY number",
+        (first, first + SHARD - 1),
     )
     return [Recorded(*row) for row in rows]
 
@@ -161,8 +161,7 @@ def is_path_used(connection: Connection, path: str, number: int) -> bool:
 @on_journal
 def fact(connection: Connection, name: str) -> Any:  # noqa: ANN401 - any JSON value
     """Read a fact about the job as a whole; None where it was never noted."""
-    found = connection.execute("SELECT value FROM job WHERE name=?", (name,))
-    row = found.fetchone()
+    row = connection.execute("SELECT value FROM job WHERE name=?", (name,)).fetchone()
     return None if row is None else json.loads(row[0])
 
 
@@ -281,12 +280,3 @@ def _readable(answer: bytes) -> Any:  # noqa: ANN401 - any JSON value
         return json.loads(answer)
     except (ValueError, RecursionError):
         return answer.decode(errors="replace")
-
-
-@on_journal
-def pictures_after(connection: Connection, number: int, most: int) -> list[Recorded]:
-    """Read what is recorded of the next files."""
-    rows = connection.execute(
-        f"{_RECORDED} WHERE number > ? ORDER BY number LIMIT ?", (number, most)
-    )
-    return [Recorded(*row) for row in rows]

@@ -102,27 +102,23 @@ def _restate(connection: Connection, number: int) -> Standing:
     return found
 
 
-def intend(attempt: Attempt) -> Step[None]:
+@on_journal
+def intend(connection: Connection, attempt: Attempt) -> None:
     """Note that an item is about to be sent: synced before its first byte leaves."""
-    at = time.time()
-
-    def step(connection: Connection) -> None:
-        (state,) = connection.execute(
-            "SELECT state FROM items WHERE number=?", (attempt.number,)
-        ).fetchone()
-        if state not in (_SENDABLE_AGAIN if attempt.again else _SENDABLE):
-            raise RuntimeError(f"item {attempt.number} may not be sent: it is {state}")
-        connection.execute(
-            "INSERT INTO attempts (id, number, sent, again, price) VALUES (?,?,?,?,?)",
-            (attempt.id, attempt.number, at, attempt.again, attempt.price),
-        )
-        connection.execute(
-            "UPDATE items SET sends=sends+1, ended=NULL WHERE number=?",
-            (attempt.number,),
-        )
-        _restate(connection, attempt.number)
-
-    return step
+    (state,) = connection.execute(
+        "SELECT state FROM items WHERE number=?", (attempt.number,)
+    ).fetchone()
+    if state not in (_SENDABLE_AGAIN if attempt.again else _SENDABLE):
+        raise RuntimeError(f"item {attempt.number} may not be sent: it is {state}")
+    connection.execute(
+        "INSERT INTO attempts (id, number, sent, again, price) VALUES (?,?,?,?,?)",
+        (attempt.id, attempt.number, time.time(), attempt.again, attempt.price),
+    )
+    connection.execute(
+        "UPDATE items SET sends=sends+1, ended=NULL WHERE number=?",
+        (attempt.number,),
+    )
+    _restate(connection, attempt.number)
 
 
 @on_journal

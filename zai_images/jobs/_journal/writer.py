@@ -142,8 +142,7 @@ class Writer:
             return
         self._on_trouble(results)
         self._wait_for_others(IMPATIENCE)  # what comes now must not wait as long each
-        kinds: tuple[Kind, ...] = ("write", "fact", "read")
-        for kind in kinds:
+        for kind in ("write", "fact", "read"):
             some = [task for task in tasks if task.kind == kind]
             again = results if kind == "write" else self._tried(some)
             if isinstance(again, sqlite3.Error):
@@ -187,11 +186,7 @@ class Writer:
                 self._loop.call_soon_threadsafe(_told, task.future, result, error)
 
 
-def _told(
-    future: asyncio.Future[Any],
-    result: Any,  # noqa: ANN401 - whatever a step returns
-    error: Exception | None,
-) -> None:
+def _told(future: asyncio.Future[T], result: T, error: Exception | None) -> None:
     if future.done():
         pass  # whoever waited was cancelled
     elif error is not None:
