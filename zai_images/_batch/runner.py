@@ -155,7 +155,7 @@ class BatchRun:
 
         What goes on in the background comes in as it ends.
         """
-        unread = self._pool.unread() if self._pool is not None else []
+        unread = self._pool.outbox.unread() if self._pool is not None else []
         return [*self._ending.finished, *unread] if unread else self._ending.finished
 
     @property

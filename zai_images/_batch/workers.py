@@ -59,7 +59,7 @@ class WorkerPool:
         self._ceiling = asyncio.Semaphore(limit) if limit is not None else None
         self._download = download
         self._collecting = collecting
-        self._outbox = Outbox(2 * requester.config.max_downloads, ordered=ordered)
+        self.outbox = Outbox(2 * requester.config.max_downloads, ordered=ordered)
         self._workers: dict[asyncio.Task[None], Item | None] = {}
         self._idle = 0
         self._resting = 0
@@ -67,12 +67,12 @@ class WorkerPool:
 
     async def next_outcome(self) -> Outcome | None:
         """Wait for one more outcome; None when there will be none."""
-        while (outcome := self._outbox.get()) is None:
+        while (outcome := self.outbox.get()) is None:
             if not self._workers:
-                self._outbox.flush()
-                return self._outbox.get()
-            self._outbox.news.clear()
-            await self._outbox.news.wait()
+                self.outbox.flush()
+                return self.outbox.get()
+            self.outbox.news.clear()
+            await self.outbox.news.wait()
         return outcome
 
     def stop(self, error: ZaiImagesError | None = None) -> None:
@@ -81,7 +81,7 @@ class WorkerPool:
             return
         self.phase = "stopping"
         self.ending.error = error
-        self._outbox.room.set()
+        self.outbox.room.set()
         self._cancel_waiting()
         # Whoever stops it from within a call may be about to wait for a next try.
         self.loop.call_soon(self._cancel_waiting)
@@ -95,10 +95,9 @@ class WorkerPool:
         """
         current = asyncio.current_task(self.loop)
         for worker, item in self._workers.items():
-            if worker is current:
-                continue  # it finds out by itself
             pulls_on = self._collecting and worker is self._source.puller
-            if item.waits if item is not None else not pulls_on:
+            waits = item.waits if item is not None else not pulls_on
+            if waits and worker is not current:  # that one finds out by itself
                 worker.cancel()
 
     def cancel(self) -> None:
@@ -107,13 +106,9 @@ class WorkerPool:
         for worker in self._workers:
             worker.cancel()
 
-    def unread(self) -> list[Outcome]:
-        """List the outcomes that wait for the reader."""
-        return self._outbox.unread()
-
     def keep_leftovers(self) -> None:
         """Keep the outcomes that nobody has read."""
-        for outcome in self._outbox.rest():
+        for outcome in self.outbox.rest():
             self.ending.keep(outcome, awaited=self._collecting)
 
     def check(self, model: str) -> None:
@@ -136,7 +131,7 @@ class WorkerPool:
         """Note that an item waits to be sent again; nothing is pulled meanwhile."""
         item.resting = resting
         self._resting += 1 if resting else -1
-        self._outbox.room.set()
+        self.outbox.room.set()
         if resting and self.phase != "running":
             # If it is to be sent again it sleeps by then; if not, it is done.
             self.loop.call_soon(self._cancel_waiting)
@@ -149,7 +144,7 @@ class WorkerPool:
 
     def _gone(self, worker: asyncio.Task[None]) -> None:
         del self._workers[worker]
-        self._outbox.news.set()
+        self.outbox.news.set()
 
     async def _work(self) -> None:
         worker = asyncio.current_task()
@@ -182,9 +177,9 @@ class WorkerPool:
             self._idle -= 1
         item = None
         try:
-            while self.phase == "running" and (self._outbox.full or self._resting):
-                self._outbox.room.clear()
-                await self._outbox.room.wait()
+            while self.phase == "running" and (self.outbox.full or self._resting):
+                self.outbox.room.clear()
+                await self.outbox.room.wait()
             if self.phase == "running" and not source.exhausted:
                 raw = await source.pull(worker)
                 if raw is not END:
@@ -214,7 +209,7 @@ class WorkerPool:
                 flight=flight,
             )
             item.response = answer.response
-            self._outbox.expect()
+            self.outbox.expect()
             if self._download:
                 picture = await self._requester.fetch(answer)
         except ZaiImagesError as error:
@@ -242,7 +237,7 @@ class WorkerPool:
         if item.flight.left:
             return self.ending.keep(outcome, awaited=self._collecting)
         item.flight.sent = False  # it is handed over
-        return self._outbox.put(outcome, expected=item.response is not None)
+        return self.outbox.put(outcome, expected=item.response is not None)
 
     def _heed(self, error: ZaiImagesError, item: "Item") -> None:
         """Stop the batch or the model if the error asks for it."""
@@ -252,8 +247,7 @@ class WorkerPool:
             self.ending.models[item.request.model] = error
 
     def _crashed(self, error: BaseException) -> None:
-        if self.ending.crash is None:
-            self.ending.crash = error
+        self.ending.crash = self.ending.crash or error
         self.stop()
 
     def _set_aside(self, item: "Item") -> None:
