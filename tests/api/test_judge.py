@@ -140,6 +140,18 @@ def test_a_usable_link_is_a_picture_whatever_stands_beside_it(status, beside):
     assert response.extra == {k: v for k, v in beside.items() if k not in known}
 
 
+def test_a_link_within_the_error_itself_is_a_picture_too():
+    inner = {"code": "1302", "data": [{"url": "https://e.example/a"}]}
+    for status in (200, 429, 503):
+        assert answer({"error": inner}, status).url == "https://e.example/a"
+
+
+def test_bare_links_are_links():
+    response = answer({"data": ["https://e.example/a", "none", 7]})
+
+    assert [image.url for image in response.images] == ["https://e.example/a"]
+
+
 @pytest.mark.parametrize("url", [None, "", " ", 7, [], {}, "none", "N/A", "error 1302"])
 def test_beside_a_refusal_what_is_no_link_is_none(url):
     refused = {"error": {"code": "1302"}, "data": [{"url": url}]}

@@ -268,6 +268,26 @@ async def test_a_link_that_cannot_be_written_is_said_in_full(
     assert re.search(r"in full: http://127\.0\.0\.1:\d+/sandbox/", ran.err)
 
 
+async def test_a_warning_of_the_library_is_said_once_of_its_kind(batch, service, cli):
+    body = b'{"data": [{"url": "ftp://x.example/a"}, {"url": "ftp://x.example/b"}]}'
+    service.next(action="empty", body=body, times=3)
+    ran = await batch()
+
+    assert ran.err.count("An answer has 2 links; each may be billed") == 1
+
+
+async def test_a_refusal_of_what_is_paid_already_does_not_call_itself_a_lost_picture(
+    batch, cli, service
+):
+    service.next(prompt="a bear", action="expired_picture", fetches=9)
+    await batch()
+    await batch()
+    service.next(prompt="a bear", code="1301")
+    ran = await cli("retry", "out", "--only", "unknown")
+
+    assert '2 "a bear": The prompt or the picture was judged unsafe' in ran.err
+
+
 async def test_the_summary_comes_though_the_journal_cannot_be_read(
     batch, service, monkeypatch
 ):

@@ -256,7 +256,7 @@ async def test_where_there_is_no_home_the_terminal_is_the_second_place(monkeypat
 
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setattr("pathlib.Path.home", homeless)
-    overflow = Overflow(Path("/proc/nowhere"), "name")
+    overflow = Overflow(Path("/proc/nowhere"), "name", lambda: True)
 
     assert not overflow.add(Settled(attempt=Attempt(id=1, number=1), billed="no"))
 

@@ -202,20 +202,38 @@ async def test_a_folder_that_was_renamed_during_the_run_ends_it(
     away = folder.with_name("away")
     report = await interfered(lambda: folder.rename(away))
 
-    assert type(report.stopped_by) is JobError
-    assert "was moved or replaced" in str(report.stopped_by)
+    assert isinstance(report.stopped_by, JobError)
+    assert "was moved, replaced or removed" in str(report.stopped_by)
     assert 0 < box.bill.total < 10
     assert not folder.exists()
+    assert report.unwritten  # it may never come back, so the links are told
     away.rename(folder)
     again = await run([f"cat {n}" for n in range(30)])
     assert again.status.saved == again.status.billed == box.bill.total == 30
+
+
+@pytest.mark.parametrize("what", ["folder", "journal"])
+async def test_what_was_removed_during_the_run_leaves_every_link_told(
+    interfered, folder, box, what
+):
+    def remove():
+        if what == "folder":
+            shutil.rmtree(folder)
+        else:
+            (folder / "job.sqlite").unlink()
+
+    report = await interfered(remove)
+
+    assert "was moved, replaced or removed" in str(report.stopped_by)
+    told = {one.number for one in report.unwritten}
+    assert len(told) + len(files(folder)) >= box.bill.total > 0
 
 
 async def test_nothing_is_written_ahead_once_the_folder_is_not_where_it_was(folder):
     async with ImageJob.open(folder) as job:
         await job.take(PROMPTS)
         folder.rename(folder.with_name("away"))
-        with pytest.raises(JobError, match="was moved or replaced"):
+        with pytest.raises(JobError, match="was moved, replaced or removed"):
             await job.take(["one more"])
         folder.with_name("away").rename(folder)
         await job.take(["one more"])
@@ -229,7 +247,7 @@ async def test_a_folder_that_took_its_place_gets_nothing(interfered, folder, box
 
     report = await interfered(replace)
 
-    assert "was moved or replaced" in str(report.stopped_by)
+    assert "was moved, replaced or removed" in str(report.stopped_by)
     assert files(folder) == []
     assert 0 < box.bill.total < 10
 
@@ -241,7 +259,7 @@ async def test_a_journal_that_was_replaced_ends_the_run(interfered, folder, box)
 
     report = await interfered(replace)
 
-    assert "was moved or replaced" in str(report.stopped_by)
+    assert "was moved, replaced or removed" in str(report.stopped_by)
     assert 0 < box.bill.total < 10
 
 
@@ -287,6 +305,39 @@ async def test_a_busy_journal_is_no_job_that_can_be_claimed(run, folder, monkeyp
     with pytest.raises(JobError, match="locked"):
         await opened(folder)
     other.close()
+
+
+@pytest.mark.parametrize(
+    "row", ['{"at": "noon"}', "{}", "3", '{"at": 1, "new": 2}', '{"at": null}']
+)
+async def test_a_row_that_nobody_understands_is_told_with_the_way_out(
+    run, folder, journal, row
+):
+    await run()
+    journal(f"INSERT OR REPLACE INTO job VALUES ('owner', '{row}')")  # noqa: S608 - our own
+
+    with pytest.raises(JobError, match=r"cannot be read.*Nothing was sent.*remove the"):
+        await opened(folder)
+
+
+async def test_a_dead_process_that_nobody_has_reaped_is_dead(
+    run, folder, held_by, sleeper
+):
+    await run()
+    started = owner._started(sleeper.pid)
+    sleeper.kill()
+    while owner._started(sleeper.pid):
+        await asyncio.sleep(0)
+    held_by(pid=sleeper.pid, started=started)
+
+    await opened(folder)
+
+
+async def test_a_clock_that_is_ahead_by_days_is_no_sign_of_life(run, folder, held_by):
+    await run()
+    held_by(machine="another", age=-3 * 86400)
+
+    await opened(folder)
 
 
 async def test_every_claim_counts_its_attempts_from_another_number(folder):

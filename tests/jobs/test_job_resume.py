@@ -1,5 +1,6 @@
 """What a later run does with what an earlier one left."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -278,3 +279,14 @@ async def test_a_private_sandboxs_links_die_with_it(box, folder, session):
     assert first.status.service == "sandbox"
     assert second.status.saved == 3
     assert box.bill.total == 4
+
+
+async def test_of_several_links_the_first_that_gives_a_picture_is_it(box, session):
+    good = await session.generate("a fox")
+    answer = json.dumps({"data": [{"url": "ftp://x.example/a"}, {"url": good.url}]})
+    box.next(action="empty", body=answer.encode(), billed=True)
+
+    picture = await session.generate_picture("a bear")
+
+    assert picture.request.prompt == "a bear"
+    assert [image.url for image in picture.response.images][1] == good.url

@@ -41,7 +41,7 @@ async def log(tmp_path):
         lambda c: c.execute("INSERT INTO items (key, position, body) VALUES (1, 1, 1)")
     )
     config = SessionConfig(api_key=KEY, prices={REQUEST.model: 0.01})
-    overflow = Overflow(folder, "name")
+    overflow = Overflow(folder, "name", lambda: True)
     log = WriteAheadLog(writer, config, itertools.count(1), overflow, trouble.append)
     log.folder, log.trouble, log.writer = folder, trouble, writer
     log.aside = overflow.facts
@@ -169,21 +169,43 @@ async def test_every_kind_of_fact_comes_back_as_it_was(log):
     assert log.aside() == facts
 
 
-async def test_a_line_that_was_cut_off_is_no_fact_and_spoils_no_other(log):
+STRANGE = ("[]", '"x"', "3", "null", '{"Nope":{}}', '{"Received":[]}', '{"Settled":{}}')
+
+
+@pytest.mark.parametrize("line", [None, *STRANGE])
+async def test_a_line_that_cannot_be_read_is_kept_apart_and_spoils_no_other(
+    log, line, caplog
+):
     attempt = await sent(log)
     async with Lock(log):
         await log.keep(attempt, ANSWER)
         whole = (log.folder / NAME).read_bytes()
-        (log.folder / NAME).write_bytes(whole + whole[: len(whole) // 2])
+        torn = whole[: len(whole) // 2] if line is None else line.encode()
+        (log.folder / NAME).write_bytes(torn + whole)
         await log.keep(attempt, ANSWER)
+    await log.take_in()
 
-    assert len(log.aside()) == 2
+    assert await stands(log) == ("answered", 1, 0)
+    (kept,) = log.folder.glob("*.unread")
+    assert torn.strip() in kept.read_bytes()
+    assert str(kept) in caplog.text
+    assert not (log.folder / NAME).exists()
 
 
 async def test_a_second_place_that_cannot_be_read_sends_nothing(log):
     (log.folder / NAME).mkdir()
 
     with pytest.raises(DiskError, match=r"\.unrecorded\.jsonl: .*Nothing was sent"):
+        await log.take_in()
+
+
+async def test_a_pipe_in_the_second_place_holds_nobody_up(log):
+    os.mkfifo(log.folder / NAME)
+    attempt = await sent(log)
+    async with Lock(log):
+        await log.keep(attempt, ANSWER)
+        assert log.unwritten == []  # it is in the state folder
+    with pytest.raises(DiskError, match="is not a file"):
         await log.take_in()
 
 

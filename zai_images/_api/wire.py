@@ -55,16 +55,19 @@ def read_picture(body: dict[str, Any], raw: RawResponse) -> ImageResponse | None
     Return the picture's answer, or None if there is no usable link.
 
     A usable link was paid for, under any status and beside any error. All are kept.
-    Understood fields are moved out of `body`. A malformed one is no reason to discard
-    what was paid for: it counts as absent and stays in `extra` unchanged.
+    A malformed field is no reason to discard what was paid for: it counts as absent and
+    stays in `extra` unchanged.
     """
-    images = _images(body.get("data"))
-    if body.get("error") or body.get("success") is False or raw.status >= 300:
+    images, error = _images(body.get("data")), body.get("error")
+    if not images and isinstance(error, dict):
+        images = _images(error.get("data"))
+    elif images:
+        body = {name: value for name, value in body.items() if name != "data"}
+    if error or body.get("success") is False or raw.status >= 300:
         # Beside a refusal any other word ("none") is no link.
         images = tuple(image for image in images if _LINK.match(image.url))
     if not images:
         return None
-    del body["data"]
     created = _pop(body, "created", int)
     content_filter = _pop_content_filter(body)
     request_id = _pop(body, "request_id", str) or raw.request_id
@@ -94,8 +97,13 @@ def _pop_content_filter(fields: dict[str, Any]) -> tuple[ContentFilter, ...]:
 
 
 def _images(data: object) -> tuple[ImageURL, ...]:
+    """Find the links; some gateways send them bare."""
     if not isinstance(data, list):
         return ()
+    data = [
+        {"url": one} if isinstance(one, str) and _LINK.match(one) else one
+        for one in data
+    ]
     return tuple(
         [
             ImageURL(

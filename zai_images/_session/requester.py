@@ -230,9 +230,7 @@ class SessionRequester:
         """Fetch the picture of an answer, and announce how that ended."""
         request = answer.request
         try:
-            picture = await self.download(
-                answer.response.url, answer.response, answer.resources
-            )
+            picture = await self._download_any(answer)
         except asyncio.CancelledError:
             events.announce(
                 self._observer,
@@ -251,6 +249,17 @@ class SessionRequester:
         if answer.flight is not None:
             answer.flight.picture = picture
         return picture
+
+    async def _download_any(self, answer: Answer) -> Picture:
+        """Fetch the first picture of an answer that can be had."""
+        first: DownloadError | None = None
+        for image in answer.response.images:
+            try:
+                return await self.download(image.url, answer.response, answer.resources)
+            except DownloadError as error:
+                first = first or error
+        assert first is not None  # noqa: S101 - an answer has a link
+        raise first
 
     async def download(
         self,

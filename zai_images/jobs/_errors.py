@@ -30,5 +30,9 @@ class DiskError(JobError):
     """
 
 
+class MovedError(JobError):
+    """Raised when the folder is not the one that was opened: nothing in it is ours."""
+
+
 # As those of the core: what is stored of an error names the door it is found at.
 JobError.__module__ = DiskError.__module__ = "zai_images.jobs"

@@ -14,13 +14,13 @@ from zai_images._api.wire import decode
 from zai_images._batch.outcomes import Done, Failed
 from zai_images._picture.files import numbered
 from zai_images._picture.picture import Picture
-from zai_images.jobs._errors import DiskError, JobError
+from zai_images.jobs._errors import DiskError, JobError, MovedError
 from zai_images.jobs._evidence import ended
 from zai_images.jobs._folder import shard_of
 from zai_images.jobs._journal.queries import Item, is_path_used
 from zai_images.jobs._journal.steps import explain, not_fetched
 from zai_images.jobs._names import NameTemplate
-from zai_images.jobs._report import ItemMoved
+from zai_images.jobs._report import ItemMoved, Unwritten
 from zai_images.jobs._states import State
 from zai_images.jobs._store import Store
 from zai_images.jobs._write_ahead import WriteAheadLog
@@ -32,6 +32,7 @@ class ResultWriter:
 
     Attributes:
         moved: How many items came to each state.
+        told: The links of pictures whose job's folder is not there any more.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ResultWriter:
         on_trouble: Callable[[Exception], None],
     ) -> None:
         self.moved: Counter[State] = Counter()
+        self.told: list[Unwritten] = []
         self._writer = store.writer
         self._folder = store.folder
         self._ownership = store.ownership
@@ -95,7 +97,8 @@ class ResultWriter:
         try:
             # Another's folder that has taken this one's name gets no file of ours.
             if not await asyncio.to_thread(self._ownership.is_here):
-                raise JobError(self._ownership.gone)
+                self.told += _links(item, picture)
+                raise MovedError(self._ownership.gone)
             names = await self._choose(item, picture)
             saved = await asyncio.to_thread(
                 self._folder.store, names, item.number, picture.data
@@ -146,3 +149,8 @@ class ResultWriter:
             latency=outcome.latency if outcome is not None else 0.0,
         )
         events.notify(self._observer, event)
+
+
+def _links(item: Item, picture: Picture) -> list[Unwritten]:
+    images = picture.response.images if picture.response is not None else ()
+    return [Unwritten(number=item.number, url=image.url) for image in images]

@@ -74,7 +74,7 @@ class JobRun:
             store.writer,
             session.config,
             store.ownership.attempts,
-            Overflow(store.folder.path, store.ownership.job),
+            Overflow(store.folder.path, store.ownership.job, store.ownership.is_here),
             self.on_disk_trouble,
         )
         self._results = ResultWriter(
@@ -98,8 +98,8 @@ class JobRun:
 
     @property
     def unwritten(self) -> tuple[Unwritten, ...]:
-        """The links of the paid answers that are on no disk."""
-        return tuple(
+        """The links of the paid answers that are on no disk, or on one that is gone."""
+        return tuple(self._results.told) + tuple(
             Unwritten(number=fact.attempt.number, url=image.url)
             for fact in self._log.unwritten
             if isinstance(fact, Received)

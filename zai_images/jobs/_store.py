@@ -89,7 +89,7 @@ class Store:
         try:
             if ownership is not None:
                 ownership.let_go()  # and where the row stays, it is stale by that
-                writer.put(ownership.release, "fact")
+                writer.put(ownership.release, "fact").add_done_callback(_ignore)
             await writer.aclose()
         finally:
             self.folder.close()
@@ -153,3 +153,9 @@ class Store:
                 "'async with ImageJob.open(folder) as job'."
             )
         return self._writer
+
+
+def _ignore(future: "asyncio.Future[None]") -> None:
+    """Take note that a row may have stayed."""
+    if not future.cancelled():
+        future.exception()

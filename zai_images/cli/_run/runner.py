@@ -1,11 +1,12 @@
 """One run of a job, of `batch` and `retry` alike: what it says, and how it ends."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from zai_images import DownloadError, ImageSession, ZaiImagesError, events
+from zai_images import ImageSession, ZaiImagesError, events
 from zai_images.cli._exit import DISK, SOME_FAILED, exit_code, sentence
 from zai_images.cli._known_limits import save_known_limits
 from zai_images.cli._options import CapOptions
@@ -32,7 +33,24 @@ _AT_ONCE = 100  # lines about pictures that are there already, written together
 _WORDS = {State.SAVED: "done", State.UNKNOWN: "unknown", State.PENDING: "pending"}
 _BILLED = {State.SAVED: "yes", State.ANSWERED: "yes", State.UNKNOWN: "maybe"}
 
+_log = logging.getLogger("zai_images")
+
 Begin = Callable[[ImageSession], Awaitable[JobReport]]
+
+
+class _Warnings(logging.Handler):
+    """The library's warnings on the terminal, each kind once."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(logging.WARNING)
+        self._output = output
+        self._said: set[object] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say a warning of a kind that was not said before."""
+        if record.msg not in self._said:
+            self._said.add(record.msg)
+            self._output.say(record.getMessage())
 
 
 class RunReporter:
@@ -59,6 +77,8 @@ class RunReporter:
         self._display = ProgressDisplay(output, self.counts)
         self._printer = Printer(output, self._stop)
         self._waits: deque[float] = deque(maxlen=_WAITS)
+        self._warnings = _Warnings(output)
+        _log.addHandler(self._warnings)
         self._told = bytearray()  # by number, which items a record was written of
 
     def observe(self, event: events.Event) -> None:
@@ -160,6 +180,7 @@ class RunReporter:
         self, target: Target, session: ImageSession, report: JobReport | None
     ) -> JobStatus:
         """Keep what was learned, and say how it ended."""
+        _log.removeHandler(self._warnings)
         stats, status = session.stats(), JobStatus()
         try:
             status = await self._job.status()
@@ -216,7 +237,7 @@ def _is_said_at_the_end(error: Exception) -> bool:
 
 def _complaint(event: ItemMoved, error: Exception) -> str:
     why = sentence(error)
-    if event.state is State.ANSWERED and not isinstance(error, DownloadError):
+    if event.state is State.ANSWERED and not isinstance(error, ZaiImagesError):
         why = f"The picture was made, but could not be fetched: {why}"
     return f'{event.number} "{shown(event.prompt, 50)}": {why}'
 

@@ -19,11 +19,12 @@ from typing import Any, Self
 
 import attrs
 
-from zai_images.jobs._errors import JobError
+from zai_images.jobs._errors import JobError, MovedError
 from zai_images.jobs._journal import queries
 from zai_images.jobs._journal.schema import Connection, disk_error
 from zai_images.jobs._journal.steps import note
 
+AHEAD = 86400.0  # seconds that another host's clock may be ahead
 STALE = 60.0  # seconds without a sign of life from another host
 _RENEW = 1.0  # seconds; commits that come sooner do not write the row again
 _CLAIM_BITS = 32  # of an attempt's number count the attempts of a claim
@@ -32,14 +33,20 @@ _HELD = (
     "{folder} is in use by process {pid} on {host}, which gave its last sign of life "
     "{age:.0f} s ago. Nothing was sent. Wait for it, or use another folder."
 )
+_STRANGE = (
+    "Who is at work in {folder} cannot be read in its journal: {owner!r}. Nothing was "
+    "sent. A newer version may be at work there; if surely nobody is, remove the row "
+    "'owner' of the table 'job' in its job.sqlite."
+)
 _TAKEN = (
     "This job was taken over by process {pid} on {host}. Nothing more was sent here; "
     "what was in flight is kept. Look at the job again once that run has ended."
 )
 _GONE = (
-    "The folder {folder} was moved or replaced while its job ran. Nothing more was "
-    "sent, and the links of what was in flight are in its journal. Put it back, and "
-    "run the same command again."
+    "The folder {folder} was moved, replaced or removed while its job ran. Nothing "
+    "more was sent. The links of what was in flight are told in full. Put the folder "
+    "back, and run the same command again: what it does not hold is in your state "
+    "folder."
 )
 
 
@@ -92,7 +99,10 @@ def _started(pid: int) -> str:
         status = Path(f"/proc/{pid}/stat").read_text("latin-1")
     except OSError:  # no such system, or no such process
         return ""
-    return status.rpartition(")")[2].split()[19]
+    fields = status.rpartition(")")[2].split()
+    return (
+        "" if fields[0] in "ZX" else fields[19]
+    )  # a dead one stays until it is reaped
 
 
 def claim(connection: Connection, folder: Path) -> "Ownership":
@@ -122,13 +132,18 @@ def claim(connection: Connection, folder: Path) -> "Ownership":
 def _refuse_if_held(owner: Mapping[str, Any] | None, folder: Path) -> None:
     if owner is None:
         return
-    fields = dict(owner)
-    age = max(0.0, time.time() - fields.pop("at"))
-    other = Process(**fields)
+    try:
+        fields = dict(owner)
+        age = time.time() - float(fields.pop("at"))
+        other = Process(**fields)
+    except (TypeError, ValueError, KeyError):
+        raise JobError(_STRANGE.format(folder=folder, owner=owner)) from None
     here = other.machine == _machine()
-    if other.is_dead() if here else age >= STALE:
+    if other.is_dead() if here else not -AHEAD < age < STALE:
         return
-    raise JobError(_HELD.format(folder=folder, pid=other.pid, host=other.host, age=age))
+    raise JobError(
+        _HELD.format(folder=folder, pid=other.pid, host=other.host, age=max(0.0, age))
+    )
 
 
 class Ownership:
@@ -160,7 +175,7 @@ class Ownership:
     def lost(self, connection: Connection) -> JobError | None:
         """Tell why the job is not ours any more; give a sign of life if it is."""
         if not self.is_here():
-            return JobError(self.gone)
+            return MovedError(self.gone)
         owner = queries.fact(_OWNER)(connection)
         if owner is None or owner["token"] != self.token:
             other = owner or {"pid": "?", "host": "another host"}

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 import attrs
 
-from zai_images.jobs._errors import JobError
+from zai_images.jobs._errors import JobError, MovedError
 from zai_images.jobs._journal.schema import PATIENCE, Connection, Step, disk_error
 
 T = TypeVar("T")
@@ -166,9 +166,11 @@ class Writer:
             else:
                 connection.execute("BEGIN IMMEDIATE")
                 lost = self._lost(connection) if self._lost else None
+            # Nobody will look into a journal whose folder is elsewhere, or gone.
+            refused = ("write", "fact") if isinstance(lost, MovedError) else ("write",)
             results: list[_Result] = [
                 (None, lost)
-                if lost is not None and task.kind == "write"
+                if lost is not None and task.kind in refused
                 else _carried_out(task.step, connection)
                 for task in tasks
             ]
