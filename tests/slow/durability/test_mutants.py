@@ -297,8 +297,8 @@ MUTANTS = {
     ),
     "nothing lies beside the journal": Mutant(
         file="jobs/_overflow.py",
-        was="return any(_appended(place, line) for place in self._places)",
-        now="return True",
+        was="added = any(_appended(place, line) for place in self._places())",
+        now="added = True",
         seen="dropped",
         fault=FULL,
     ),

@@ -45,8 +45,8 @@ MUTANTS = {
     ),
     "a second place that nobody reads": Mutant(
         file="jobs/_overflow.py",
-        was="[fact for line in lines if (fact := _fact(line)) is not None]",
-        now="[]",
+        was="found.append(_fact(line))",
+        now="_fact(line)",
     ),
     "a journal that is not synced": Mutant(
         file="jobs/_journal/schema.py",
