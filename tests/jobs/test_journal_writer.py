@@ -86,6 +86,23 @@ async def test_a_commit_that_fails_keeps_what_is_paid_and_tells_the_others(write
     assert [type(error) for error in writer.lost] == [DiskError]
 
 
+async def test_a_read_that_fails_takes_no_write_with_it(writer):
+    def unreadable(_):
+        raise sqlite3.OperationalError("disk I/O error")
+
+    wait = threading.Event()
+    writer.put(lambda _: wait.wait(10), "read")
+    reading = asyncio.ensure_future(writer.do(unreadable, "read"))
+    writing = asyncio.ensure_future(writer.do(add(b"a")))
+    await asyncio.sleep(0)
+    wait.set()
+    with pytest.raises(DiskError):
+        await reading
+    await writing
+
+    assert await writer.do(number_of_items, "read") == 1
+
+
 async def test_a_cancelled_wait_does_not_take_a_step_back(writer):
     waiting = asyncio.ensure_future(writer.do(add(b"a")))
     await asyncio.sleep(0)

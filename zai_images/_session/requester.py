@@ -253,9 +253,10 @@ class SessionRequester:
     async def _download_any(self, answer: Answer) -> Picture:
         """Fetch the first picture of an answer that can be had."""
         first: DownloadError | None = None
-        for image in answer.response.images:
+        # A traceback may show this frame, and the links may be signed.
+        for url in [Secret(image.url) for image in answer.response.images]:
             try:
-                return await self.download(image.url, answer.response, answer.resources)
+                return await self.download(url, answer.response, answer.resources)
             except DownloadError as error:
                 first = first or error
         assert first is not None  # noqa: S101 - an answer has a link

@@ -77,8 +77,6 @@ class RunReporter:
         self._display = ProgressDisplay(output, self.counts)
         self._printer = Printer(output, self._stop)
         self._waits: deque[float] = deque(maxlen=_WAITS)
-        self._warnings = _Warnings(output)
-        _log.addHandler(self._warnings)
         self._told = bytearray()  # by number, which items a record was written of
 
     def observe(self, event: events.Event) -> None:
@@ -159,6 +157,8 @@ class RunReporter:
             max_pictures=self._caps.max_pictures,
             max_cost=self._caps.max_cost,
         )
+        warnings = _Warnings(self._output)
+        _log.addHandler(warnings)
         try:
             async with session, self._printer:
                 with self._display:
@@ -173,6 +173,8 @@ class RunReporter:
         except asyncio.CancelledError:
             await self._close(target, session, report)
             raise
+        finally:
+            _log.removeHandler(warnings)
         status = await self._close(target, session, report)
         return self._exit_code(status, report)
 
@@ -180,7 +182,6 @@ class RunReporter:
         self, target: Target, session: ImageSession, report: JobReport | None
     ) -> JobStatus:
         """Keep what was learned, and say how it ended."""
-        _log.removeHandler(self._warnings)
         stats, status = session.stats(), JobStatus()
         try:
             status = await self._job.status()

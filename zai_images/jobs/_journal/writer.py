@@ -142,9 +142,11 @@ class Writer:
             return
         self._on_trouble(results)
         self._wait_for_others(IMPATIENCE)  # what comes now must not wait as long each
-        for kind in ("write", "fact", "read"):
+        # What is left of a full disk is for facts; else a read may be what failed.
+        mixed = any(task.kind == "read" for task in tasks) and not is_disk_full(results)
+        for kind in ("fact", "write", "read"):
             some = [task for task in tasks if task.kind == kind]
-            again = results if kind == "write" else self._tried(some)
+            again = self._tried(some) if kind != "write" or mixed else results
             if isinstance(again, sqlite3.Error):
                 again = [(None, disk_error(again))] * len(some)
             self._tell_all(some, again)
