@@ -10,8 +10,8 @@ from test_package import MISSING, interpreter
 
 ROOT = Path(__file__).parents[2]
 SUITES = ("tests/batch", "tests/jobs")
-# Not run on uvloop, which has no virtual time: they failed or took minutes there, on a
-# crowded machine; each is still to be looked at. All of them are in tests/batch.
+# Not run on uvloop, which has no virtual time: they say what the loop's clock shows, or
+# what is in flight at one moment of it. All of them are in tests/batch.
 VIRTUAL_TIME = (
     "test_runner.py::TestAwaited::test_a_failed_item_says_how_long_and_how_often",
     "test_runner.py::TestAwaited::test_five_places_are_kept_busy",
@@ -22,9 +22,9 @@ VIRTUAL_TIME = (
     "test_runner.py::TestStreamed::test_the_limit_is_a_ceiling_on_this_batch_alone",
     "test_runner_stopping.py::TestLeaving::test_cancelling_an_awaited_run_keeps_what_had_finished",
     "test_runner_stopping.py::TestLeaving::test_leaving_early_cancels_and_says_what_was_abandoned",
-    "test_runner_stopping.py::TestStopping::test_a_model_the_plan_lacks_stops_only_that_model",
     "test_runner_stopping.py::TestStopping::test_a_refusal_that_comes_after_the_stop_is_not_waited_out",
-    "test_runner_stopping.py::TestStopping::test_a_stream_yields_what_was_in_flight_and_then_raises",
+    "test_runner_kept.py::TestFinishing::test_a_cancelled_run_has_all_that_it_paid_for_in_the_end",
+    "test_runner_kept.py::TestFinishing::test_stopping_from_within_a_call_still_ends_it",
     "test_runner_stopping.py::TestStopping::test_nothing_refused_is_sent_again_after_the_stop",
     "test_workers_items.py::TestInputs::test_stopping_from_within_a_call_does_not_wait_out_its_pause",
 )
