@@ -261,6 +261,17 @@ def test_a_session_is_closed_on_a_loop_at_rest():
     loop.close()
 
 
+def test_a_session_that_was_closed_before_its_loop_ended_is_closed_once():
+    async def used(session):
+        response = await session.generate("a fox")
+        await session.download(response)  # it is open already
+        await session.aclose()
+
+    with sandbox_in_thread() as sandbox, quick_session(sandbox) as session:
+        asyncio.run(used(session))
+        assert session.stats().pictures == 1
+
+
 def test_a_session_is_closed_on_a_loop_that_runs_in_another_thread():
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

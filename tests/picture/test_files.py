@@ -81,7 +81,8 @@ def test_what_is_no_beginning_of_ours_is_not_mended(tmp_path, there):
         target.mkdir()
     else:
         target.write_bytes(b"data and more")
-    found = write_new(numbered(tmp_path / "fox", ".png"), b"data", mend=True)
+    data = b"data" * (10_000 if there == "a folder" else 1)
+    found = write_new(numbered(tmp_path / "fox", ".png"), data, mend=True)
 
     assert found == tmp_path / "fox-2.png"
     assert target.is_symlink() == (there == "a symlink")

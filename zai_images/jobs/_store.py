@@ -89,7 +89,8 @@ class Store:
         try:
             if ownership is not None:
                 ownership.let_go()  # and where the row stays, it is stale by that
-                writer.put(ownership.release, "fact").add_done_callback(_ignore)
+                released = writer.put(ownership.release, "fact")
+                released.add_done_callback(lambda future: future.exception())
             await writer.aclose()
         finally:
             self.folder.close()
@@ -154,8 +155,3 @@ class Store:
             )
         return self._writer
 
-
-def _ignore(future: "asyncio.Future[None]") -> None:
-    """Take note that a row may have stayed."""
-    if not future.cancelled():
-        future.exception()
