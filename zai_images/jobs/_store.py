@@ -154,4 +154,3 @@ class Store:
                 "'async with ImageJob.open(folder) as job'."
             )
         return self._writer
-
