@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_package import MISSING, interpreter
+from support.pythons import MISSING, interpreter
 
 ROOT = Path(__file__).parents[2]
 SUITES = ("tests/batch", "tests/jobs")

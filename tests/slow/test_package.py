@@ -18,12 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.pythons import MISSING, interpreter
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 # Those that a machine cannot have are named here, such as "3.12"; any other must be.
-MISSING = os.environ.get("PYTHONS_MISSING", "").split()
 PYTHONS = [
     found[1]
     for line in PROJECT["classifiers"]
@@ -67,28 +67,6 @@ def must(*command: str | Path, folder: Path, **environment: str) -> str:
     ran = run(*command, folder=folder, **environment)
     assert ran.returncode == 0, ran.stdout[-8000:]
     return ran.stdout
-
-
-def interpreters(version: str) -> Iterator[str]:
-    """Look where a Python may be: here, on the path, and with pyenv."""
-    yield sys.executable
-    if found := shutil.which(f"python{version}"):
-        yield found
-    home = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for folder in sorted((home / "versions").glob(f"{version}.*")):
-        yield str(folder / "bin/python")
-
-
-def interpreter(version: str) -> str | None:
-    """Find a Python of a version that can make environments; a shim may be hollow."""
-    code = "import ensurepip, sys, venv; print('%d.%d' % sys.version_info[:2])"
-    for found in interpreters(version):
-        ran = subprocess.run(
-            [found, "-c", code], check=False, capture_output=True, text=True
-        )
-        if ran.returncode == 0 and ran.stdout.strip() == version:
-            return found
-    return None
 
 
 @pytest.fixture(scope="module")
