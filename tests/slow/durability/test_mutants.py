@@ -288,20 +288,6 @@ MUTANTS = {
         seen="dropped",
         fault=FULL,
     ),
-    "the name of what lies beside the journal is not synced": Mutant(
-        file="jobs/_overflow.py",
-        was="        if new:\n            sync_folder(place.parent)\n",
-        now="",
-        seen="dropped",
-        fault=FULL,
-    ),
-    "nothing lies beside the journal": Mutant(
-        file="jobs/_overflow.py",
-        was="added = any(_appended(place, line) for place in self._places())",
-        now="added = True",
-        seen="dropped",
-        fault=FULL,
-    ),
     "what lies beside the journal is not taken in": Mutant(
         file="jobs/_run.py",
         was="        await self._log.take_in()\n",
