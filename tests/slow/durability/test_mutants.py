@@ -85,11 +85,11 @@ COPIED = "the folder renamed, and a copy in its place"
 # A moment later: at once, the disk may still win the race against the socket.
 LATER = "asyncio.get_running_loop().call_later(0.01, "
 
-# The journal's log is full for ever, while answers are on their way.
+# The journal's log is full for ever, at a write by which several answers are on their way.
 FULL = Rule(
     calls=("write",),
     path="*/job.sqlite-wal",
-    nth=60,
+    nth=130,
     error=FAILURES["ENOSPC"],
     times=-1,
 )
@@ -285,6 +285,20 @@ MUTANTS = {
         file="jobs/_overflow.py",
         was="            os.fsync(file.fileno())\n",
         now="",
+        seen="dropped",
+        fault=FULL,
+    ),
+    "the name of what lies beside the journal is not synced": Mutant(
+        file="jobs/_overflow.py",
+        was="        if new:\n            sync_folder(place.parent)\n",
+        now="",
+        seen="dropped",
+        fault=FULL,
+    ),
+    "nothing lies beside the journal": Mutant(
+        file="jobs/_overflow.py",
+        was="added = any(_appended(place, line) for place in self._places())",
+        now="added = True",
         seen="dropped",
         fault=FULL,
     ),
