@@ -1,6 +1,7 @@
 """The files of a job, and what people do with them."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from support.jobs import PROMPTS, files, left_behind, looking, records
@@ -104,6 +105,44 @@ async def test_a_folder_that_is_away_as_a_whole_stops_the_run(
     after = await run([*PROMPTS, "one more"])
     assert (after.status.saved, after.status.missing) == (4, 0)
     assert box.bill.total == 4
+
+
+async def test_a_folder_of_edited_pictures_that_is_away_stops_the_run_too(
+    run, pictures, folder, box
+):
+    for picture in pictures:
+        picture.write_bytes(with_a_text_chunk(picture.read_bytes()))
+    assert (await run()).status.changed == 3
+    (folder / "pictures/000").rename(folder.parent / "away")
+
+    with pytest.raises(JobError, match="is not there"):
+        await run([*PROMPTS, "one more"])
+    assert box.bill.requests == 3
+
+
+@pytest.mark.parametrize("away", ["a file", "the folder"])
+async def test_a_stranger_that_cannot_be_read_holds_nobody_up(
+    run, pictures, folder, monkeypatch, away
+):
+    """It has the size of what is missing, so it is looked at."""
+    stranger = folder / "stranger.png"
+    stranger.write_bytes(bytes(pictures[0].stat().st_size))
+    if away == "a file":
+        pictures[0].unlink()
+    else:
+        (folder / "pictures/000").rename(folder / "elsewhere")
+    opened = Path.open
+
+    def refuse(path, *arguments, **options):
+        if path == stranger:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)  # root could read it
+    report = await run()
+
+    assert report.stopped_by is None
+    assert report.status.missing == (away == "a file")
 
 
 async def test_a_folder_that_was_removed_on_purpose_is_told_by_an_empty_one(

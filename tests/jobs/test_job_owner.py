@@ -89,13 +89,17 @@ async def test_a_process_that_lives_keeps_its_job_however_long_it_was_silent(
     await opened(folder)
 
 
+@pytest.mark.parametrize("reaped", [True, False])
 async def test_of_a_process_that_died_here_the_row_is_stale_at_once(
-    run, folder, held_by, sleeper
+    run, folder, held_by, sleeper, reaped
 ):
     await run()
     pid, started = sleeper.pid, owner._started(sleeper.pid)
     sleeper.kill()
-    sleeper.wait()
+    if reaped:
+        sleeper.wait()
+    while owner._started(pid):
+        await asyncio.sleep(0)
     held_by(pid=pid, started=started)
 
     await opened(folder)
@@ -212,6 +216,17 @@ async def test_a_folder_that_was_renamed_during_the_run_ends_it(
     assert again.status.saved == again.status.billed == box.bill.total == 30
 
 
+@pytest.mark.parametrize("row", ["no JSON", "3", "[]", "{}", '"x"'])
+async def test_a_row_that_is_spoilt_during_the_run_ends_it_and_loses_nothing(
+    interfered, journal, box, run, row
+):
+    spoil = f"UPDATE job SET value='{row}' WHERE name='owner'"  # noqa: S608 - our own
+    report = await interfered(lambda: journal(spoil))
+
+    assert "taken over" in str(report.stopped_by)
+    assert report.status.saved == report.status.billed == box.bill.total < 10
+
+
 @pytest.mark.parametrize("what", ["folder", "journal"])
 async def test_what_was_removed_during_the_run_leaves_every_link_told(
     interfered, folder, box, what
@@ -308,7 +323,16 @@ async def test_a_busy_journal_is_no_job_that_can_be_claimed(run, folder, monkeyp
 
 
 @pytest.mark.parametrize(
-    "row", ['{"at": "noon"}', "{}", "3", '{"at": 1, "new": 2}', '{"at": null}']
+    "row",
+    [
+        '{"at": "noon"}',
+        "{}",
+        "3",
+        "[]",
+        "no JSON",
+        '{"at": 1, "new": 2}',
+        '{"at": null}',
+    ],
 )
 async def test_a_row_that_nobody_understands_is_told_with_the_way_out(
     run, folder, journal, row
@@ -318,19 +342,6 @@ async def test_a_row_that_nobody_understands_is_told_with_the_way_out(
 
     with pytest.raises(JobError, match=r"cannot be read.*Nothing was sent.*remove the"):
         await opened(folder)
-
-
-async def test_a_dead_process_that_nobody_has_reaped_is_dead(
-    run, folder, held_by, sleeper
-):
-    await run()
-    started = owner._started(sleeper.pid)
-    sleeper.kill()
-    while owner._started(sleeper.pid):
-        await asyncio.sleep(0)
-    held_by(pid=sleeper.pid, started=started)
-
-    await opened(folder)
 
 
 async def test_a_clock_that_is_ahead_by_days_is_no_sign_of_life(run, folder, held_by):

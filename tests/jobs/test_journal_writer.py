@@ -134,6 +134,19 @@ async def test_a_job_that_is_anothers_by_now_takes_facts_and_nothing_else(writer
     assert await writer.do(number_of_items, "read") == 2
 
 
+async def test_a_fault_of_ours_leaves_no_transaction_open(writer):
+    def fail(_):
+        raise ValueError("a fault")
+
+    writer._lost = fail
+    with pytest.raises(ValueError, match="a fault"):
+        await writer.do(add(b"a"))
+    writer._lost = None
+
+    await writer.do(add(b"b"))
+    assert await writer.do(number_of_items, "read") == 1
+
+
 async def test_reading_waits_for_no_lock_of_another_program(writer, tmp_path):
     await writer.do(lambda c: c.execute("PRAGMA busy_timeout=0").fetchall())
     await writer.do(add(b"a"))

@@ -230,16 +230,26 @@ async def test_a_wait_that_is_cancelled_does_not_take_a_fact_back(log):
         assert len(log.aside()) == 1
 
 
-async def test_a_fault_of_ours_in_a_fact_is_heard_of(log, monkeypatch):
+async def test_a_fault_of_ours_in_a_fact_is_heard_of_and_the_fact_is_kept(
+    log, monkeypatch
+):
     heard = []
     asyncio.get_running_loop().set_exception_handler(
         lambda _, context: heard.append(context["exception"])
     )
-    log.settle("no attempt", "no")
-    await log.close()
-    await asyncio.sleep(0)
 
-    assert [type(error) for error in heard] == [AttributeError]
+    def fail(_):
+        raise ValueError("a fault")
+
+    attempt = await sent(log)
+    log.writer._lost = fail
+    with pytest.raises(ValueError, match="a fault"):
+        await log.keep(attempt, ANSWER)
+    log.writer._lost = None
+    await log.close()
+
+    assert await stands(log) == ("answered", 1, 0)
+    assert [str(error) for error in heard] == ["a fault"]
 
 
 async def test_an_answer_outlives_a_commit_that_fails_beside_it(log):

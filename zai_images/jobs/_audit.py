@@ -73,6 +73,13 @@ def _sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
+def _readable_sha256(file: Path) -> str:
+    try:
+        return _sha256(file)
+    except OSError:  # it is none of ours, or not to be had now
+        return ""
+
+
 def _is_whole(file: Path) -> bool:
     try:
         inspect(file.read_bytes())
@@ -107,7 +114,7 @@ class Inventory:
         for shard in await asyncio.to_thread(self._folder.away, shards):
             await self.look(shard)
         for one in await self._match():
-            if one.seen is None:
+            if one.seen != "missing":
                 folder = (self._folder.path / one.path).parent
                 raise JobError(
                     f"{folder} is not there, and pictures were saved in it. Nothing "
@@ -173,5 +180,5 @@ class Inventory:
             (same.pop(0), path)
             for path, size in strangers.items()
             if size in sizes
-            and (same := wanted[size, _sha256(self._folder.path / path)])
+            and (same := wanted[size, _readable_sha256(self._folder.path / path)])
         ]

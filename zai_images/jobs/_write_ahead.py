@@ -129,11 +129,12 @@ class WriteAheadLog:
     def _check(self, fact: Fact, future: "asyncio.Future[None]") -> None:
         self._waiting.discard(future)
         error = future.exception()
-        if isinstance(error, JobError):
+        if error is not None:
             self.unwritten.append(fact)
+        if isinstance(error, JobError):
             self._on_trouble(error)
         elif error is not None:
-            raise error
+            raise error  # a fault of ours
 
     async def _set_aside(self) -> None:
         """Put what the journal did not take into the second place."""

@@ -85,7 +85,7 @@ COPIED = "the folder renamed, and a copy in its place"
 # A moment later: at once, the disk may still win the race against the socket.
 LATER = "asyncio.get_running_loop().call_later(0.01, "
 
-# The journal's log is full for ever, at a write by which several answers are on their way.
+# The journal's log is full for ever from a write on by which several are on their way.
 FULL = Rule(
     calls=("write",),
     path="*/job.sqlite-wal",
@@ -310,13 +310,13 @@ MUTANTS = {
     ),
     "no owner is asked for": Mutant(
         file="jobs/_journal/owner.py",
-        was="        _refuse_if_held(queries.fact(_OWNER)(connection), folder)\n",
+        was="        _refuse_if_held(_owner(connection), folder)\n",
         now="",
         seen=befallen(meet, "a second run without the lock's file", ends=DONE),
     ),
     "sent without asking for the owner": Mutant(
         file="jobs/_journal/owner.py",
-        was='        if owner is None or owner["token"] != self.token:\n',
+        was="        if not self._is_ours(owner):\n",
         now="        if False:\n",
         seen=befallen(meet, "taken over from another host", ends=DISK),
     ),

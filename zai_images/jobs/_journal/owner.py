@@ -12,7 +12,6 @@ import socket
 import sqlite3
 import time
 import weakref
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -21,7 +20,7 @@ import attrs
 
 from zai_images.jobs._errors import JobError, MovedError
 from zai_images.jobs._journal import queries
-from zai_images.jobs._journal.schema import Connection, disk_error
+from zai_images.jobs._journal.schema import JOURNAL, Connection, disk_error
 from zai_images.jobs._journal.steps import note
 
 AHEAD = 86400.0  # seconds that another host's clock may be ahead
@@ -100,9 +99,8 @@ def _started(pid: int) -> str:
     except OSError:  # no such system, or no such process
         return ""
     fields = status.rpartition(")")[2].split()
-    return (
-        "" if fields[0] in "ZX" else fields[19]
-    )  # a dead one stays until it is reaped
+    dead = fields[0] in "ZX"  # it stays until it is reaped
+    return "" if dead else fields[19]
 
 
 def claim(connection: Connection, folder: Path) -> "Ownership":
@@ -115,7 +113,7 @@ def claim(connection: Connection, folder: Path) -> "Ownership":
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
-        _refuse_if_held(queries.fact(_OWNER)(connection), folder)
+        _refuse_if_held(_owner(connection), folder)
         claims = (queries.fact(_CLAIMS)(connection) or 0) + 1
         note(_CLAIMS, claims)(connection)
         process = Process.current()
@@ -129,7 +127,14 @@ def claim(connection: Connection, folder: Path) -> "Ownership":
     return ownership
 
 
-def _refuse_if_held(owner: Mapping[str, Any] | None, folder: Path) -> None:
+def _owner(connection: Connection) -> Any:  # noqa: ANN401 - what stands in the row
+    try:
+        return queries.fact(_OWNER)(connection)
+    except ValueError:  # no JSON: somebody else has written it
+        return "?"
+
+
+def _refuse_if_held(owner: Any, folder: Path) -> None:  # noqa: ANN401 - same
     if owner is None:
         return
     try:
@@ -176,12 +181,16 @@ class Ownership:
         """Tell why the job is not ours any more; give a sign of life if it is."""
         if not self.is_here():
             return MovedError(self.gone)
-        owner = queries.fact(_OWNER)(connection)
-        if owner is None or owner["token"] != self.token:
-            other = owner or {"pid": "?", "host": "another host"}
+        owner = _owner(connection)
+        if not self._is_ours(owner):
+            unknown = {"pid": "?", "host": "another host"}
+            other = unknown | (owner if isinstance(owner, dict) else {})
             return JobError(_TAKEN.format(pid=other["pid"], host=other["host"]))
         self.renew(connection)
         return None
+
+    def _is_ours(self, owner: Any) -> bool:  # noqa: ANN401 - what stands in the row
+        return isinstance(owner, dict) and owner.get("token") == self.token
 
     @property
     def gone(self) -> str:
@@ -198,8 +207,7 @@ class Ownership:
 
     def release(self, connection: Connection) -> None:
         """Let others have the job."""
-        owner = queries.fact(_OWNER)(connection)
-        if owner is not None and owner["token"] == self.token:
+        if self._is_ours(_owner(connection)):
             note(_OWNER, None)(connection)
 
 
@@ -209,7 +217,7 @@ _held = weakref.WeakSet[Ownership]()  # of this process
 def _identity(folder: Path) -> tuple[int, ...] | None:
     """Identify a folder and its journal, whatever they are called."""
     try:
-        both = folder.stat(), (folder / "job.sqlite").stat()
+        both = folder.stat(), (folder / JOURNAL).stat()
     except OSError:
         return None
     return tuple(number for one in both for number in (one.st_dev, one.st_ino))

@@ -178,10 +178,11 @@ class Writer:
             ]
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if connection.in_transaction:
-                with suppress(sqlite3.Error):  # it may have rolled back by itself
-                    connection.execute("ROLLBACK")
             return error
+        finally:
+            if connection.in_transaction:  # it may have rolled back by itself
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
         return results
 
     def _tell_all(self, tasks: Sequence[_Task], results: Sequence[_Result]) -> None:
