@@ -36,7 +36,7 @@ class Answer:
     latency: float
     attempts: int
     cost: float | None
-    flight: Flight | None = None
+    flight: Flight = attrs.field(factory=Flight)
     resources: LoopResources | None = None
 
 
@@ -81,7 +81,7 @@ class Call:
         budget: Budget,
         ceiling: asyncio.Semaphore | None,
         batch: bool,
-        flight: Flight | None,
+        flight: Flight,
     ) -> None:
         self._request = request
         self._model = model
@@ -151,8 +151,7 @@ class Call:
             verdict = attempt.verdict(error)
             if isinstance(error, asyncio.CancelledError):
                 self._on_cancel(attempt)
-            if self._flight is not None:
-                self._flight.sent = False
+            self._flight.sent = False
             raise
         finally:
             self._leave(attempt, verdict)
@@ -193,8 +192,7 @@ class Call:
         def on_write() -> None:
             nonlocal sent_at
             attempt.billed = "maybe"
-            if self._flight is not None:
-                self._flight.sent = True
+            self._flight.sent = True
             attempt.place.at = sent_at = self._loop.time()
             self._announce(events.Sent, attempt=attempt.number)
 
@@ -230,8 +228,7 @@ class Call:
         self, attempt: _Attempt, response: ImageResponse, latency: float
     ) -> Answer:
         attempt.billed = "yes"
-        if self._flight is not None:
-            self._flight.response = response
+        self._flight.response = response
         model = self._model
         if (links := len(response.images)) > 1:
             _log.warning(

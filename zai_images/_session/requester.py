@@ -171,8 +171,8 @@ class SessionRequester:
             resources = await self.open()
         model = resources.model(request.model)
         self._budget.check_price(model.price)
-        if flight is not None:
-            flight.background, flight.request = resources.background, request
+        flight = flight or Flight()  # that nobody leaves
+        flight.background, flight.request = resources.background, request
         call = Call(
             request,
             model=model,
@@ -246,8 +246,7 @@ class SessionRequester:
         picture = attrs.evolve(
             picture, request=request, latency=answer.latency, cost=answer.cost
         )
-        if answer.flight is not None:
-            answer.flight.picture = picture
+        answer.flight.picture = picture
         return picture
 
     async def _download_any(self, answer: Answer) -> Picture:

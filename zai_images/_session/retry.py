@@ -122,7 +122,7 @@ class CallRetry:
         policy: RetryPolicy,
         budget: RetryBudget,
         wait_budget: WaitBudget,
-        flight: Flight | None = None,
+        flight: Flight,
     ) -> None:
         self._policy = policy
         self._budget = budget
@@ -133,7 +133,7 @@ class CallRetry:
     def again(self, error: BaseException) -> bool:
         """Tell whether the request is sent once more after this."""
         match error:
-            case _ if self._flight is not None and self._flight.left:
+            case _ if self._flight.left:
                 pass  # nobody waits for it
             case RateLimitedError(code=code) if code in CODES:
                 return self._wait_for(error)

@@ -60,7 +60,7 @@ MUTANTS = {
     ),
     "pictures that may be away": Mutant(
         file="jobs/_audit.py",
-        was="            if one.seen is None:\n                folder",
+        was='            if one.seen != "missing":\n                folder',
         now="            if False:\n                folder",
     ),
     "a cancelled run that is cut off": Mutant(

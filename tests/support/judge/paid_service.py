@@ -141,6 +141,17 @@ class Account:
         return entry
 
 
+async def read_request(reader: asyncio.StreamReader) -> tuple[str, bytes]:
+    """Read the first line and the body of a request."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = head.split("\r\n")
+    length = next(
+        (int(x[15:]) for x in lines if x.lower().startswith("content-length:")), 0
+    )
+    body = await reader.readexactly(length)
+    return first, body
+
+
 class Server:
     """Serve all the accounts over HTTP/1.1, keep-alive and all."""
 
@@ -172,12 +183,7 @@ class Server:
     async def _request(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        first, *lines = head.split("\r\n")
-        length = next(
-            (int(x[15:]) for x in lines if x.lower().startswith("content-length:")), 0
-        )
-        body = await reader.readexactly(length)
+        first, body = await read_request(reader)
         method, target, _ = first.split(" ")
         name, _, rest = target.lstrip("/").partition("/")
         if name == "judge":

@@ -22,7 +22,7 @@ from support.judge import evidence, verdicts
 from support.judge.client import Client, Ran
 from support.judge.life import Life
 from support.judge.oracle import Books
-from support.judge.paid_service import Bill, PaidService, content
+from support.judge.paid_service import Bill, PaidService
 from support.judge.shim import events
 from support.judge.trial import DONE, STATES, Trial
 
@@ -237,17 +237,11 @@ class Round:
         for path, data in self.theirs.items():
             assert path.exists(), f"a file of the user's is gone: {path}"
             assert path.read_bytes() == data, f"a file of the user's is changed: {path}"
-        seen: Counter[str] = Counter()
-        for item in self.trial.items():
-            ours = item.number not in self.gone | self.edited | self.adrift
-            if item.state != "saved" or item.path is None or not ours:
-                continue
-            file = self.job / item.path
-            assert file.is_file(), f"recorded as saved, and not there: {item}"
-            found = content(file.read_bytes())
-            assert found in bill.contents(item.prompt), f"not its picture: {item}"
-            seen[found] += 1
-        assert max(seen.values(), default=1) == 1, "two items have one picture"
+        theirs = self.gone | self.edited | self.adrift
+        items = self.trial.items()
+        self.trial.check_files(
+            bill, [one for one in items if one.number not in theirs and one.path]
+        )
 
     # The end.
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-from support.judge.paid_service import content, picture
+from support.judge.paid_service import content, picture, read_request
 from support.world.ledger import Ledger, canonical
 
 PORT = 8417
@@ -198,12 +198,7 @@ class Service:
     async def _request(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        first, *lines = head.split("\r\n")
-        length = next(
-            (int(x[15:]) for x in lines if x.lower().startswith("content-length:")), 0
-        )
-        body = await reader.readexactly(length)
+        first, body = await read_request(reader)
         self.working.add(task := asyncio.current_task())
         try:
             return await self._obey(reader, writer, first, body)
