@@ -12,6 +12,7 @@ from support.clients import client, plain, refusing, scripted
 from zai_images import BatchRunner, Done, Failed, events
 from zai_images.testing import Script
 
+# A sleep moves the virtual clock, and waits for nothing.
 pytestmark = pytest.mark.looptime
 
 

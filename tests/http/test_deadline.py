@@ -24,6 +24,7 @@ from zai_images import (
 from zai_images._http.deadline import LATE, LONGEST, PAUSE, Deadline, within
 from zai_images.testing import Script, ScriptedTransport
 
+# A sleep moves the virtual clock, and waits for nothing.
 pytestmark = [pytest.mark.looptime, pytest.mark.tried("time: a stopped process")]
 
 TOTAL = 3.0

@@ -31,6 +31,7 @@ from zai_images.testing import Script
 
 MODEL = "cogview-4-250304"
 
+# A sleep moves the virtual clock, and waits for nothing.
 pytestmark = pytest.mark.looptime
 
 

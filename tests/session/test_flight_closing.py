@@ -10,6 +10,7 @@ from zai_images import BatchRunner, events
 from zai_images._session.flight import Background
 from zai_images.testing import Script
 
+# A sleep moves the virtual clock, and waits for nothing.
 pytestmark = pytest.mark.looptime
 
 

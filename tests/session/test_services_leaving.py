@@ -14,6 +14,7 @@ from support.clients import client, plain
 
 from zai_images import events
 
+# A sleep moves the virtual clock, and waits for nothing.
 pytestmark = pytest.mark.looptime
 
 PATHS = ["/watched", "/streamed"]

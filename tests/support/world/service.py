@@ -417,7 +417,7 @@ async def _dribble(writer: asyncio.StreamWriter, body: bytes, slowly: bool) -> b
     writer.write(_head(200, len(body), "application/json"))
     step = 40
     for start in range(0, len(body), step):
-        await asyncio.sleep(8 if slowly else 0.001)
+        await asyncio.sleep(8 if slowly else 0.001)  # of the world's virtual time
         if writer.is_closing():
             return False
         writer.write(body[start : start + step])
