@@ -44,3 +44,20 @@ async def test_what_was_only_changed_asks_for_nothing(batch, cli):
 
     assert ran.code == 1
     assert ran.err.strip().endswith("of 1 picture 1 changed")
+
+
+async def test_a_picture_that_was_removed_is_told_by_the_batch_and_not_listed(
+    batch, cli
+):
+    await batch(prompts=["a fox", "a bear"])
+    fox, bear = sorted(Path("out/pictures/000").iterdir())
+    fox.unlink()
+
+    again = await batch(prompts=["a fox", "a bear"])
+    ran = await cli("verify", "out")
+
+    assert again.out.splitlines() == [str(bear)]
+    assert "0 made, 1 already there, 1 removed since" in again.err
+    assert f"Open {bear}" in again.err
+    assert "retry --only missing fetches again what was removed" in ran.err
+    assert "cut off" not in ran.err

@@ -48,9 +48,11 @@ def _words(saved: int, damaged: Sequence[Damage]) -> str:
     counts = Counter(one.kind for one in damaged)
     told = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
     words = f"of {some(saved, 'picture')} {told}"
-    if counts["missing"] or counts["damaged"]:
+    if counts["damaged"]:
+        words += ". The next run of the batch fetches again what was cut off"
+    if counts["missing"]:
         words += (
-            ". Remove the damaged ones, run the batch again, and then retry --only "
-            "missing: it fetches them for free while their links live"
+            ". retry --only missing fetches again what was removed, for free while the "
+            "links live"
         )
     return words

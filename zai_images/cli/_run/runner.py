@@ -116,8 +116,8 @@ class RunReporter:
         self._printer.add(path, record)
 
     def _path(self, one: ItemMoved | JobRecord) -> str | None:
-        """Tell where the picture of an item is, and note it."""
-        if one.path is None:
+        """Tell where the picture of an item is, and note it; None where it is not."""
+        if one.path is None or getattr(one, "seen", None) == "missing":
             return None
         path = self._folder / one.path
         self.counts.found(one.number, path)

@@ -87,7 +87,8 @@ def _counted(counts: Counts, status: JobStatus) -> str:
         f"{number} {word}"
         for number, word in (
             (counts.made, "made"),
-            (max(0, status.saved - counts.made), "already there"),
+            (max(0, status.saved - status.missing - counts.made), "already there"),
+            (status.missing, "removed since"),
             (status.answered, "paid and not fetched"),
             (status.failed, "failed"),
             (status.refused, "refused"),
