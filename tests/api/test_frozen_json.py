@@ -73,3 +73,20 @@ def test_an_empty_one_is_false_like_an_empty_dict():
 def test_what_is_no_json_is_refused(value, error):
     with pytest.raises(error):
         FrozenJSON(value)
+
+
+@pytest.mark.parametrize("levels", [101, 500, 100_000])
+def test_one_too_deep_to_be_read_everywhere_is_refused_and_a_circle_too(levels):
+    def nested(depth):
+        value = []
+        for _ in range(depth - 2):
+            value = [value]
+        return {"deep": value}
+
+    assert FrozenJSON(nested(100))
+    with pytest.raises(ValueError, match="more than 100 levels"):
+        FrozenJSON(nested(levels))
+    circle = {}
+    circle["itself"] = circle
+    with pytest.raises(ValueError, match="Circular"):
+        FrozenJSON(circle)

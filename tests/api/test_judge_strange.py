@@ -1,5 +1,7 @@
 """Answers no page describes: the picture is kept, the code found, no link quoted."""
 
+import pickle
+
 import aiohttp
 import pytest
 from support.clients import KEY, client, offline, saying
@@ -24,6 +26,24 @@ class TestStrangeAnswers:
             response = await one.generate("a fox")
 
         assert response.url == "https://e.example/a"
+
+    @pytest.mark.parametrize("levels", [99, 100, 500, 850])
+    async def test_what_is_kept_of_it_can_be_read_and_copied_deep_in_a_program(
+        self, levels
+    ):
+        deep = b"[" * levels + b"]" * levels
+        body = b'{"data":[{"url":"https://e.example/a","y":%b}],"x":%b}' % (deep, deep)
+        async with offline(saying(body)) as one:
+            response = await one.generate("a fox")
+
+        def below(frames):
+            if frames:
+                return below(frames - 1)
+            assert repr(response)
+            return pickle.loads(pickle.dumps(response))
+
+        assert below(400) == response
+        assert bool(response.extra) == (levels < 100)
 
     async def test_a_number_too_long_to_read_does_not_either(self):
         body = b'{"data":[{"url":"https://e.example/a"}],"n":' + b"9" * 9999 + b"}"

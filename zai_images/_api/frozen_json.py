@@ -4,6 +4,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# Fewer levels than any stack has room for, so that whoever reads, prints, copies or
+# pickles an object later can.
+MOST_LEVELS = 100
+
 
 class FrozenJSON(Mapping[str, Any]):
     """
@@ -14,7 +18,8 @@ class FrozenJSON(Mapping[str, Any]):
 
     Raises:
         TypeError: A key is not a string, or a value is not JSON.
-        ValueError: A number is NaN or infinite, which JSON cannot express.
+        ValueError: A number is NaN or infinite, which JSON cannot express, or the
+            object has more than 100 levels.
     """
 
     __slots__ = ("_text",)
@@ -26,9 +31,15 @@ class FrozenJSON(Mapping[str, Any]):
         plain = dict(value or {})
         if not all(isinstance(key, str) for key in plain):
             raise TypeError("the keys of a JSON object are strings")
-        self._text = json.dumps(
-            plain, sort_keys=True, ensure_ascii=False, allow_nan=False
-        )
+        try:
+            self._text = json.dumps(
+                plain, sort_keys=True, ensure_ascii=False, allow_nan=False
+            )
+            fits = _fits(plain)
+        except RecursionError:
+            fits = False
+        if not fits:
+            raise ValueError(f"it has more than {MOST_LEVELS} levels")
 
     @property
     def text(self) -> str:
@@ -62,6 +73,18 @@ class FrozenJSON(Mapping[str, Any]):
 
     def __reduce__(self) -> tuple[type["FrozenJSON"], tuple[dict[str, Any]]]:
         return (FrozenJSON, (json.loads(self._text),))
+
+
+def _fits(value: Mapping[str, object]) -> bool:
+    level: list[Any] = [value]
+    for _ in range(MOST_LEVELS):
+        level = [
+            inner
+            for one in level
+            for inner in (one.values() if isinstance(one, Mapping) else one)
+            if isinstance(inner, dict | list | tuple)
+        ]
+    return not level
 
 
 NOTHING = FrozenJSON()

@@ -97,7 +97,7 @@ def _extra(value: Mapping[str, Any]) -> FrozenJSON:
     try:
         frozen = FrozenJSON(value)
         frozen.text.encode()
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise InvalidRequestError(
             f"extra: cannot be sent as JSON ({error})", field="extra"
         ) from None

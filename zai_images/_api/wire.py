@@ -121,7 +121,10 @@ def _images(data: object) -> tuple[ImageURL, ...]:
 def _rest(fields: dict[str, Any]) -> FrozenJSON:
     try:
         return FrozenJSON(_finite(fields)) if fields else NOTHING
-    except RecursionError:  # too deep to keep, and no reason to lose the picture
+    except (
+        RecursionError,
+        ValueError,
+    ):  # too deep: no reason to lose a picture
         return NOTHING
 
 
