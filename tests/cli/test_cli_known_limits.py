@@ -160,8 +160,8 @@ async def test_a_batch_begins_with_what_an_earlier_one_found(
     seen = []
     monkeypatch.setattr(_memory, "_is_limit", lambda value: seen.append(value) or True)
     assert (await cli("generate", "a fox")).code == ran.code == 0
-    assert found == {DEFAULT_MODEL: 3}
-    assert seen[0] == 3
+    assert found.keys() == {DEFAULT_MODEL}  # how near it comes, the benchmark says
+    assert seen[0] == found[DEFAULT_MODEL]
 
 
 async def test_nothing_is_remembered_of_the_private_sandbox(cli):
