@@ -54,7 +54,7 @@ class Gate:
 
     def __init__(self, policy: LimitPolicy, on_change: OnChange | None = None) -> None:
         self.policy = policy
-        self.in_flight = 0
+        self.in_flight: int = 0
         self._loop = asyncio.get_running_loop()
         self._on_change = on_change
         self._told = policy.limit

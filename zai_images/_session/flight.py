@@ -22,7 +22,7 @@ class Background:
     """
 
     def __init__(self) -> None:
-        self.closed = False
+        self.closed: bool = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def adopt(self, task: asyncio.Task[Any]) -> None:

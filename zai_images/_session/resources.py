@@ -52,11 +52,11 @@ class LoopResources:
         counters: Counters,
         retry_budget: RetryBudget,
     ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.transport = open_transport(config, http)
-        self.downloader = Downloader(config)
-        self.background = Background()
-        self.downloads = asyncio.Semaphore(config.max_downloads)
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
+        self.transport: Transport = open_transport(config, http)
+        self.downloader: Downloader = Downloader(config)
+        self.background: Background = Background()
+        self.downloads: asyncio.Semaphore = asyncio.Semaphore(config.max_downloads)
         self._config = config
         self._observer = observer
         self._counters = counters

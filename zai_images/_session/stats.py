@@ -66,10 +66,10 @@ class Counters:
     """The counts as they grow: plain arithmetic, without an await."""
 
     def __init__(self) -> None:
-        self.refusals = 0
-        self.retries = 0
-        self.pictures = 0
-        self.maybe_billed = 0
+        self.refusals: int = 0
+        self.retries: int = 0
+        self.pictures: int = 0
+        self.maybe_billed: int = 0
         self._cost: float | None = 0.0
         self._latencies = defaultdict[tuple[str, str], deque[float]](
             lambda: deque(maxlen=_REMEMBERED)
