@@ -63,7 +63,7 @@ BEFORE = {
         "first": Rule(calls=("mkdir",), path="*/out", after=True)
     },
     "a picture is stored and not recorded": {
-        "first": Rule(calls=("rename",), path="*.png", nth=3, after=True)
+        "first": Rule(calls=("link",), path="*.png", nth=3, after=True)
     },
     "SQLite syncs no folder": {"own": True},
 }
