@@ -121,12 +121,14 @@ class Round:
             action()
         self.trial.case.tell(plan=life.plan, **({"host": None} | life.told))
         before = self.trial.case.bill()
-        asked = self.open_items(life) if life.resends else Counter()
+        opened = self.open_items(life)
         ran = self.run(life)
         self.say(f"  ended with {ran.code}: {self.counted()}")
         for action in reversed(life.after):
             action()
         self.wait()
+        # Another run that resends asks for what an earlier life left as well.
+        asked = opened if life.resends or life.asked else Counter()
         if life.asked:
             asked += self.unknown_since(before)
         died = life.died or ran.killed or life.signals > 1
