@@ -6,6 +6,7 @@ may be billed. The name of a case is the class of faults that it alone stands fo
 """
 
 import asyncio
+import gc
 import socket
 import ssl
 from contextlib import asynccontextmanager
@@ -470,3 +471,27 @@ async def test_an_answer_inside_tls_is_a_picture_only_where_it_is_whole(
         await service.all_gone()
 
     assert (service.posts, service.connections) == (1, 1)
+
+
+async def test_a_call_frees_all_that_it_held_when_it_ends():
+    """What holds itself in a circle waits for the collector, which then runs often."""
+    async with (
+        FaultServer(plays(*[FaultServer.read, answer(JSON)] * 2)) as server,
+        session_at(server.base_url) as (one, _),
+    ):
+        await one.generate("a fox")
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            await one.generate("a fox")
+            gc.collect()
+            ours = [
+                found
+                for found in gc.garbage
+                if type(found).__module__.startswith("zai_images")
+            ]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+
+        assert ours == []
