@@ -339,8 +339,8 @@ class TestWhoCancels:
 
         def tell(event):
             if isinstance(event, events.Sent):
-                asyncio.get_running_loop().call_later(
-                    0.05, os.kill, os.getpid(), signal.SIGINT)
+                loop = asyncio.get_running_loop()
+                loop.call_soon(os.kill, os.getpid(), signal.SIGINT)
             if isinstance(event, events.Rescued):
                 print(type(event).__name__, event.response.url)
 
