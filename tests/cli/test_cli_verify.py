@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 
 async def test_verify_finds_every_damage_and_names_it(batch, cli, service):
     prompts = [f"picture {n}" for n in range(5)]
@@ -33,6 +35,44 @@ async def test_verify_finds_every_damage_and_names_it(batch, cli, service):
     assert (await cli("retry", "out", "--only", "missing")).code == 0
     assert (await cli("verify", "out")).code == 0
     assert service.bill.total == 5
+
+
+async def test_what_is_damaged_and_not_cut_off_is_to_be_removed_by_hand(
+    batch, cli, service
+):
+    """The next run keeps it: only what is the beginning of a picture is fetched."""
+    await batch(prompts=["a fox"])
+    (file,) = Path("out/pictures/000").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(b"x" * len(whole))
+
+    ran = await cli("verify", "out")
+    await batch(prompts=["a fox"])
+
+    assert "1 damaged. The next run of the batch fetches again what was" in ran.err
+    assert "remove what is damaged otherwise. retry --only missing" in ran.err
+    assert file.read_bytes() == b"x" * len(whole)
+    file.unlink()
+    assert (await cli("retry", "out", "--only", "missing")).code == 0
+    assert (file.read_bytes(), service.bill.total) == (whole, 1)
+
+
+@pytest.mark.parametrize("was", ["whole", "garbage", "edited"])
+@pytest.mark.parametrize("noticed", [False, True])
+async def test_what_was_removed_is_fetched_again_before_any_run_has_noticed_too(
+    was, noticed, batch, cli, service
+):
+    await batch(prompts=["a fox", "a bear"])
+    file = min(Path("out/pictures/000").iterdir())
+    whole = file.read_bytes()
+    found = {"whole": whole, "garbage": b"x" * len(whole), "edited": whole + b"mine"}
+    file.write_bytes(found[was])
+    if noticed:
+        await batch(prompts=["a fox", "a bear"])
+    file.unlink()
+
+    assert (await cli("retry", "out", "--only", "missing")).code == 0
+    assert (file.read_bytes(), service.bill.total) == (whole, 2)
 
 
 async def test_what_was_only_changed_asks_for_nothing(batch, cli):

@@ -94,12 +94,15 @@ class Inventory:
 
     A file that is back, moved within the folder or renamed is its item's again. One
     that a person removed or changed is left so. One that was cut off is fetched again.
+
+    Attributes:
+        shards: How many folders files may be in.
     """
 
     def __init__(self, folder: JobFolder, writer: Writer) -> None:
         self._folder = folder
         self._writer = writer
-        self._shards = 0
+        self.shards = 0
         self._missing: list[Recorded] = []
         self._strangers: dict[str, int] = {}  # sizes of files that no item has
 
@@ -110,7 +113,7 @@ class Inventory:
         Raises:
             JobError: It is, and its pictures are not elsewhere in the job's folder.
         """
-        self._shards = shards
+        self.shards = shards
         for shard in await asyncio.to_thread(self._folder.away, shards):
             await self.look(shard)
         for one in await self._match():
@@ -175,7 +178,7 @@ class Inventory:
         for one in missing:
             wanted[one.size, one.sha256].append(one)
         sizes = {size for size, _ in wanted}
-        strangers = self._strangers | dict(self._folder.other_files(self._shards))
+        strangers = self._strangers | dict(self._folder.other_files(self.shards))
         return [
             (same.pop(0), path)
             for path, size in strangers.items()

@@ -141,8 +141,13 @@ class JobRun:
         await self._log.take_in()
         await self._writer.do(resume(service, private_sandbox=private_sandbox))
         await asyncio.to_thread(self._folder.prepare)
+        shards = await self._writer.do(queries.shards, "read")
+        await self._inventory.refuse_if_away(shards)
+        if "missing" in again:  # what was removed since the last run as well
+            for shard in range(shards):
+                await self._inventory.look(shard)
+            await self._inventory.look_elsewhere()
         left = await self._writer.do(leftovers(again, wanted=self._least_wanted))
-        await self._inventory.refuse_if_away(left.shards)
         self._log.resending.update(left.unknown)
         return left
 
@@ -238,7 +243,7 @@ class JobRun:
             async with asyncio.TaskGroup() as lanes:
                 await self._fetch(left.answered, lanes)
                 again = array("q")
-                for shard in range(left.shards):
+                for shard in range(self._inventory.shards):
                     if self.stopping:
                         return
                     again.extend(await self._inventory.look(shard))

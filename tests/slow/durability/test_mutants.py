@@ -346,7 +346,7 @@ MUTANTS = {
     ),
     "a folder that is away does not stop the run": Mutant(
         file="jobs/_run.py",
-        was="        await self._inventory.refuse_if_away(left.shards)\n",
+        was="        await self._inventory.refuse_if_away(shards)\n",
         now="",
         seen=befallen(meddle, "all moved away, and back"),
     ),

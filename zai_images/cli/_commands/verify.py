@@ -49,8 +49,11 @@ def _words(saved: int, damaged: Sequence[Damage]) -> str:
     told = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
     words = f"of {some(saved, 'picture')} {told}"
     if counts["damaged"]:
-        words += ". The next run of the batch fetches again what was cut off"
-    if counts["missing"]:
+        words += (
+            ". The next run of the batch fetches again what was cut off; remove what "
+            "is damaged otherwise"
+        )
+    if counts["damaged"] or counts["missing"]:
         words += (
             ". retry --only missing fetches again what was removed, for free while the "
             "links live"

@@ -117,7 +117,8 @@ class RunReporter:
 
     def _path(self, one: ItemMoved | JobRecord) -> str | None:
         """Tell where the picture of an item is, and note it; None where it is not."""
-        if one.path is None or getattr(one, "seen", None) == "missing":
+        removed = isinstance(one, JobRecord) and one.seen == "missing"
+        if one.path is None or removed:
             return None
         path = self._folder / one.path
         self.counts.found(one.number, path)

@@ -254,13 +254,11 @@ class Leftovers:
 
     Attributes:
         answered: Items that are paid and not saved.
-        shards: How many folders files may be in.
         unknown: Items to be sent once more, though they may have been paid for.
         dead: Items to be sent once more, if their links are still dead.
     """
 
     answered: "array[int]"
-    shards: int
     unknown: list[int]
     dead: frozenset[int]
 
@@ -288,7 +286,6 @@ def leftovers(
 
     return Leftovers(
         answered=queries.answered(connection),
-        shards=queries.shards(connection),
         unknown=unspent("unknown"),
         dead=frozenset(unspent("dead")),
     )
