@@ -350,6 +350,8 @@ class TestWhoCancels:
             async with ImageSession(config, http=transport, observer=tell) as session:
                 await session.generate("a fox")
 
+        # What a shell starts in the background ignores Ctrl-C; a terminal's does not.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             asyncio.run(main())
         except KeyboardInterrupt:
