@@ -35,10 +35,10 @@ class FrozenJSON(Mapping[str, Any]):
             self._text = json.dumps(
                 plain, sort_keys=True, ensure_ascii=False, allow_nan=False
             )
-            fits = _fits(plain)
+            too_deep = _is_deeper(plain, MOST_LEVELS)
         except RecursionError:
-            fits = False
-        if not fits:
+            too_deep = True
+        if too_deep:
             raise ValueError(f"it has more than {MOST_LEVELS} levels")
 
     @property
@@ -75,16 +75,17 @@ class FrozenJSON(Mapping[str, Any]):
         return (FrozenJSON, (json.loads(self._text),))
 
 
-def _fits(value: Mapping[str, object]) -> bool:
+def _is_deeper(value: dict[str, Any], levels: int) -> bool:
     level: list[Any] = [value]
-    for _ in range(MOST_LEVELS):
+    while level and levels:
+        levels -= 1
         level = [
             inner
             for one in level
-            for inner in (one.values() if isinstance(one, Mapping) else one)
+            for inner in (one.values() if isinstance(one, dict) else one)
             if isinstance(inner, dict | list | tuple)
         ]
-    return not level
+    return bool(level)
 
 
 NOTHING = FrozenJSON()

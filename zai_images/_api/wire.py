@@ -121,11 +121,8 @@ def _images(data: object) -> tuple[ImageURL, ...]:
 def _rest(fields: dict[str, Any]) -> FrozenJSON:
     try:
         return FrozenJSON(_finite(fields)) if fields else NOTHING
-    except (
-        RecursionError,
-        ValueError,
-    ):  # too deep: no reason to lose a picture
-        return NOTHING
+    except (RecursionError, ValueError):
+        return NOTHING  # too deep to keep, and no reason to lose the picture
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -80,7 +80,7 @@ class RequestBody(BytesPayload):
         """
         if self._deadline is not None:
             self._deadline.cancel()
-            self._deadline = None  # they hold each other, and what they know
+            self._deadline = None  # or the two, in a circle, wait for the collector
         if self._plain is not None and self._plain.get_write_buffer_size():
             self._plain.abort()
 
